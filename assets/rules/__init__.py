@@ -1,0 +1,1 @@
+"""Decisions, and nothing but decisions: no Dagster, no HTTP, no resources, no clock of their own."""

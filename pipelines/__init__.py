@@ -1,0 +1,1 @@
+"""What runs, and when?  May import `assets` and `resources`."""
