@@ -1,0 +1,84 @@
+"""One way to open the database that processes share: SQLite by default, PostgreSQL by URL.
+
+Only the engine, and the list of tables that it should have. The tables are declared where they are used
+(`journal.py`, `mailtrap/meter.py`).
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from resources.errors import JournalError, SettingsError
+
+metadata = sa.MetaData()
+_BUSY_MILLISECONDS = 60_000
+
+
+def open_engine(url: str) -> sa.Engine:
+    """An engine for CONTACTS_JOURNAL; a SQLite file is made 0600 and survives a power cut."""
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise _wrong_url() from None
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed)
+    if parsed.get_backend_name() == "postgresql":
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg2")
+        return sa.create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+    raise _wrong_url()
+
+
+def create_tables(engine: sa.Engine) -> None:
+    """Make the tables that are missing; several processes may do so at once."""
+    try:
+        metadata.create_all(engine, checkfirst=True)
+    except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError):
+        try:
+            metadata.create_all(engine, checkfirst=True)
+        except sa.exc.SQLAlchemyError as error:
+            raise JournalError(
+                f"The journal's tables could not be made ({type(error).__name__}).",
+                "Without the journal nothing may be sent.",
+                "Check that CONTACTS_JOURNAL can be reached and written to.",
+            ) from None
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    if url.database and url.database != ":memory:":
+        path = Path(url.database)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+            if name is path:
+                os.close(os.open(name, os.O_RDWR | os.O_CREAT, 0o600))
+            if name.exists():
+                name.chmod(0o600)
+    engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_MILLISECONDS / 1000})
+    sa.event.listen(engine, "connect", _prepare)
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, see _begin
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    # A read that turns into a write in a deferred transaction fails when somebody wrote in between: take the lock first.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _wrong_url() -> SettingsError:
+    return SettingsError(
+        "CONTACTS_JOURNAL is not a database URL that we can use.",
+        "The journal lives in SQLite, or in PostgreSQL when several machines share it.",
+        "Use sqlite:///path/to/journal.db or postgresql://user:password@host/database.",
+    )

@@ -1,0 +1,299 @@
+"""The lake: our Parquet files, written whole or not at all, read in batches.
+
+A path inside the lake is a relative POSIX path. The lake is a local folder, or any URL that `pyarrow.fs`
+understands (s3://, gs://, abfs://). Only the lake knows which. What a file means is none of its business:
+the tables and their columns belong to the assets.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from resources.errors import LakeError, SettingsError
+
+ROWS_PER_GROUP = 128_000
+_PARTIAL = ".partial-"
+
+
+class ParquetSink:
+    """Rows on their way into one Parquet file; the file appears when its writer ends well."""
+
+    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema) -> None:
+        self._writer, self.schema, self.rows = writer, schema, 0
+
+    def write(self, rows: pa.Table | pa.RecordBatch) -> None:
+        """Add rows; columns are taken by name and must have the types of the schema."""
+        if rows.num_rows == 0:
+            return
+        table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
+        if table.schema != self.schema:
+            table = table.select(self.schema.names).cast(self.schema)
+        self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+        self.rows += table.num_rows
+
+
+class Lake:
+    """A folder of tables, here or in an object store."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = str(root)
+        self._fs, self._base = _file_system(self.root)
+        self.is_local = isinstance(self._fs, pafs.LocalFileSystem)
+        if self.is_local:
+            _make_private_folder(Path(self._base))
+
+    def __repr__(self) -> str:
+        return f"Lake({self.root!r})"
+
+    @contextlib.contextmanager
+    def writer(
+        self,
+        path: str,
+        schema: pa.Schema,
+        *,
+        compression: str = "zstd",
+        level: int | None = 1,
+        metadata: Mapping[str, str] | None = None,
+        page_index: bool = False,
+    ) -> Iterator[ParquetSink]:
+        """A streamed Parquet file that appears under its name only when the block ends without an error."""
+        if metadata:
+            schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
+        level = level if compression in ("zstd", "gzip", "brotli") else None
+        with self._whole(path) as stream, pq.ParquetWriter(
+            stream, schema, compression=compression, compression_level=level, write_page_index=page_index
+        ) as writer:
+            yield ParquetSink(writer, schema)
+
+    def read(
+        self, path: str, columns: Sequence[str] | None = None, *, rows_per_batch: int = ROWS_PER_GROUP
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a file in batches, with flat memory."""
+        with self._reader(path) as file:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=None if columns is None else list(columns))
+                yield from table.combine_chunks().to_batches(max_chunksize=rows_per_batch)
+
+    def read_slice(
+        self, path: str, columns: Sequence[str] | None = None, *, first: int, rows: int
+    ) -> pa.Table:
+        """`rows` rows from position `first`: only the row groups that hold them are read."""
+        pieces: list[pa.Table] = []
+        with self._reader(path) as file:
+            wanted = None if columns is None else list(columns)
+            start = 0
+            for group in range(file.num_row_groups):
+                length = file.metadata.row_group(group).num_rows
+                low, high = max(first, start), min(first + rows, start + length)
+                if low < high:
+                    pieces.append(file.read_row_group(group, columns=wanted).slice(low - start, high - low))
+                start += length
+            if not pieces:
+                return file.schema_arrow.empty_table().select(wanted or file.schema_arrow.names)
+        return pa.concat_tables(pieces)
+
+    def schema(self, path: str) -> pa.Schema:
+        """The columns and types of a file."""
+        with self._reader(path) as file:
+            return file.schema_arrow
+
+    def rows(self, path: str) -> int:
+        """How many rows a file has."""
+        with self._reader(path) as file:
+            return int(file.metadata.num_rows)
+
+    def metadata(self, path: str) -> dict[str, str]:
+        """What the writer noted about the file as a whole."""
+        found = self.schema(path).metadata or {}
+        return {key.decode(): value.decode() for key, value in found.items() if key != b"ARROW:schema"}
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file."""
+        return bool(self._fs.get_file_info(self._full(path)).type == pafs.FileType.File)
+
+    def size(self, path: str) -> int:
+        """The bytes of a file."""
+        return int(self._fs.get_file_info(self._full(path)).size or 0)
+
+    def list(self, folder: str) -> list[str]:
+        """The files below a folder, as paths inside the lake, sorted; unfinished ones are not there yet."""
+        selector = pafs.FileSelector(self._full(folder), recursive=True, allow_not_found=True)
+        start = len(self._base.rstrip("/")) + 1
+        return sorted(
+            info.path[start:]
+            for info in self._fs.get_file_info(selector)
+            if info.type == pafs.FileType.File and _PARTIAL not in info.base_name
+        )
+
+    def delete(self, path: str) -> None:
+        """Remove a file; that there was none is fine."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.delete_file(self._full(path))
+
+    def copy(self, source: str, target: str) -> None:
+        """A second file with the same content, whole or not at all."""
+        with self._whole(target) as stream, self._fs.open_input_stream(self._full(source)) as content:
+            shutil.copyfileobj(content, stream, 1 << 20)
+
+    def read_bytes(self, path: str) -> bytes:
+        """The content of a small file."""
+        with self._open(path) as stream:
+            return bytes(stream.read())
+
+    def write_bytes(self, path: str, content: bytes) -> None:
+        """A small file, whole or not at all."""
+        with self._whole(path) as stream:
+            stream.write(content)
+
+    @contextlib.contextmanager
+    def local(self, path: str) -> Iterator[Path]:
+        """A local file with this content, for DuckDB: the file itself, or a private copy for as long as it takes."""
+        if self.is_local:
+            if not self.exists(path):
+                raise _missing(path)
+            yield Path(self._full(path))
+            return
+        with self.scratch() as folder:
+            target = folder / PurePosixPath(path).name
+            with self._open(path) as content, target.open("wb") as stream:
+                shutil.copyfileobj(content, stream, 1 << 20)
+            yield target
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A private folder on a local disk, gone when the block ends; beside the lake when that is local."""
+        beside = Path(self._base) / ".scratch" if self.is_local else None
+        if beside is not None:
+            _make_private_folder(beside)
+        folder = Path(tempfile.mkdtemp(prefix="work-", dir=beside))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _reader(self, path: str) -> Iterator[pq.ParquetFile]:
+        with self._open(path) as stream:
+            try:
+                yield pq.ParquetFile(stream, pre_buffer=False)
+            except pa.ArrowInvalid:
+                raise LakeError(
+                    f"The file {path} in the lake cannot be read as Parquet.",
+                    "It was damaged or written by something else.",
+                    "Remove the file and run the asset that makes it again.",
+                ) from None
+
+    def _open(self, path: str) -> Any:
+        try:
+            return self._fs.open_input_file(self._full(path))
+        except FileNotFoundError:
+            raise _missing(path) from None
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
+    @contextlib.contextmanager
+    def _whole(self, path: str) -> Iterator[Any]:
+        target = self._full(path)
+        folder, _, name = target.rpartition("/")
+        partial = f"{folder}/{_PARTIAL}{uuid.uuid4().hex[:12]}-{name}"
+        try:
+            with self._create(partial) as stream:
+                yield stream
+            self._finish(partial, target)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        finally:
+            with contextlib.suppress(OSError):
+                self._fs.delete_file(partial)
+
+    def _create(self, full: str) -> Any:
+        if not self.is_local:
+            return self._fs.open_output_stream(full)
+        _make_private_folder(Path(full).parent, below=Path(self._base))
+        os.close(os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+        os.chmod(full, 0o600)
+        return pa.OSFile(full, "wb")
+
+    def _finish(self, partial: str, target: str) -> None:
+        if not self.is_local:
+            self._fs.move(partial, target)
+            return
+        descriptor = os.open(partial, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(partial, target)
+
+    def _full(self, path: str) -> str:
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path or not pure.parts:
+            raise LakeError(
+                "A path leads out of the lake.",
+                "A name that became part of it holds a slash, a backslash or dots.",
+                "Mend the name of the sync, the partition or the list.",
+            )
+        return f"{self._base.rstrip('/')}/{pure}"
+
+
+def _file_system(root: str) -> tuple[pafs.FileSystem, str]:
+    if "://" not in root:
+        return pafs.LocalFileSystem(), str(Path(root).expanduser().resolve())
+    try:
+        found: tuple[pafs.FileSystem, str] = pafs.FileSystem.from_uri(root)
+        return found
+    except (pa.ArrowInvalid, ValueError, OSError):
+        raise SettingsError(
+            "CONTACTS_LAKE is not a folder or a URL that can be opened.",
+            f"Its scheme is {root.partition('://')[0]!r}.",
+            "Use a path, or a URL that begins with s3://, gs:// or abfs://.",
+        ) from None
+
+
+def _make_private_folder(folder: Path, *, below: Path | None = None) -> None:
+    """Make a folder and its parents 0700, whatever the umask; folders above `below` stay as they are."""
+    missing = [folder, *folder.parents]
+    for each in reversed(missing):
+        if not each.exists():
+            with contextlib.suppress(FileExistsError):
+                each.mkdir(mode=0o700)
+            each.chmod(0o700)
+    if below is not None and not folder.resolve().is_relative_to(below.resolve()):
+        raise LakeError(
+            "A folder of the lake is a link that leads out of it.",
+            "People's data would be written elsewhere.",
+            "Remove the link.",
+        )
+
+
+def _missing(path: str) -> LakeError:
+    return LakeError(
+        f"There is no file {path} in the lake.",
+        "The table has not been made yet, or was removed.",
+        "Run the asset that makes it.",
+    )
+
+
+def _unreadable(path: str, error: OSError) -> LakeError:
+    return LakeError(
+        f"The file {path} in the lake cannot be read ({error.strerror or type(error).__name__}).",
+        "The lake is not reachable, or its permissions forbid it.",
+        "Check CONTACTS_LAKE and its permissions, then run again.",
+    )
+
+
+def _unwritable(path: str, error: OSError) -> LakeError:
+    return LakeError(
+        f"The file {path} in the lake could not be written ({error.strerror or type(error).__name__}).",
+        "Nothing was replaced: the former file, if there was one, is as it was.",
+        "Make room, or mend the permissions of CONTACTS_LAKE, then run again: it goes on where it stopped.",
+    )
