@@ -1,0 +1,36 @@
+# Everything a person types. Paths are relative, so that a folder with spaces in its name works.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test lint format bench lock
+PYTHON_HERE := .venv/bin/python
+export PYTHON
+
+help:  ## what can be typed here
+	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+setup:  ## a virtual environment in .venv with what requirements.lock names; at once when that is done
+	@sh .ci/setup
+
+demo: setup  ## the whole path on sample data: warehouse, local Mailtrap, export, a picture
+	@$(PYTHON_HERE) -m pipelines.demo
+
+dev: setup  ## the Dagster UI on the demo's world
+	@$(PYTHON_HERE) -m pipelines.demo --dev
+
+test: setup  ## every test; ARGS="-k consent" picks some
+	@$(PYTHON_HERE) -m pytest -n 2 --dist loadfile $(ARGS)
+
+lint: setup  ## formatting, ruff, mypy --strict, and Dagster's own check of the definitions
+	@$(PYTHON_HERE) -m ruff format --check .
+	@$(PYTHON_HERE) -m ruff check .
+	@$(PYTHON_HERE) -m mypy
+	@$(PYTHON_HERE) -m dagster definitions validate -w workspace.yaml
+
+format: setup  ## lets ruff format the code and mend what it can
+	@$(PYTHON_HERE) -m ruff check --fix --quiet . ; $(PYTHON_HERE) -m ruff format .
+
+bench: setup  ## throughput and memory, measured on this machine
+	@$(PYTHON_HERE) -m benchmarks $(ARGS)
+
+lock: setup  ## writes requirements.lock anew from the ranges in pyproject.toml
+	@$(PYTHON_HERE) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.lock $(ARGS)
