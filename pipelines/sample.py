@@ -274,8 +274,6 @@ def _slugs(texts: Column, glue: str) -> Column:
 
 def _slug(text: str, glue: str) -> str:
     plain = text.translate(NOT_DECOMPOSED)
-        str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ı": "i", "ð": "d", "ß": "ss"})
-    )
     ascii_text = unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode().lower()
     words = "".join(letter if letter.isalnum() else " " for letter in ascii_text.replace("'", "")).split()
     return glue.join(words)
