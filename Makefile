@@ -33,4 +33,4 @@ bench: setup  ## throughput and memory, measured on this machine
 
 lock: setup  ## writes requirements.lock anew from the ranges in pyproject.toml
 	@$(PYTHON_HERE) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.lock $(ARGS)
+		--generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras --quiet --output-file requirements.lock $(ARGS)
