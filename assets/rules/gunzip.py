@@ -1,0 +1,146 @@
+"""A gzip stream as a stream of bytes, with every way in which it can be broken told apart.
+
+All members are read (they may be many), checksums and lengths are verified, and what inflates beyond all measure
+is stopped. Pure: reads from any object with `read`. What the bytes mean is not known here (`exported`).
+"""
+
+import zlib
+from dataclasses import dataclass
+from typing import Protocol
+
+from assets.rules.export_layout import ExportFileError
+
+_INPUT_BYTES = 1 << 16
+_MAGIC = b"\x1f\x8b"
+_AGAIN = "Take the export again; the former one is as it was."
+
+
+class Readable(Protocol):
+    """Anything that bytes can be read from."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """Up to that many bytes; none at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What no honest export exceeds; beyond it reading stops, so that neither disk nor memory fills up."""
+
+    bytes_inflated: int = 256 << 30
+    ratio: int = 400
+    """Inflated to compressed bytes; CSV of people reaches 5 to 40, gzip can reach 1,032."""
+    bytes_before_ratio: int = 64 << 20
+
+
+class GunzipStream:
+    """Reads like a file; `inflated` and `compressed` count the bytes so far."""
+
+    def __init__(self, source: Readable, *, caps: Caps) -> None:
+        self._source, self._caps = source, caps
+        self._inflater: zlib._Decompress | None = None
+        self._pending, self._returned, self._ended = b"", b"", False
+        self.compressed = self.inflated = self.quotes = self._members = 0
+        self.last_byte = b""
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes; fewer only at the end."""
+        wanted = size if size is not None and size >= 0 else 1 << 62
+        first, self._returned = self._returned[:wanted], self._returned[wanted:]
+        pieces = [first]
+        wanted -= len(first)
+        while wanted > 0 and (piece := self._next(min(wanted, 1 << 20))):
+            pieces.append(piece)
+            wanted -= len(piece)
+        return b"".join(pieces)
+
+    def unread(self, data: bytes) -> None:
+        """Put bytes back, to be read again first."""
+        self._returned = data + self._returned
+
+    def close(self) -> None:
+        """Nothing to give back; for those who expect a file."""
+        self.closed = True
+
+    def readable(self) -> bool:
+        """For those who expect a file."""
+        return True
+
+    def _next(self, size: int) -> bytes:
+        while not self._ended:
+            if self._inflater is None and not self._open_member():
+                break
+            assert self._inflater is not None
+            if not self._pending and not self._inflater.unconsumed_tail:
+                self._pending = self._take_input()
+            data = self._inflater.unconsumed_tail or self._pending
+            piece = self._inflate(data, size)
+            self._pending = b""
+            if self._inflater.eof:
+                self._pending, self._inflater = self._inflater.unused_data, None
+            elif not data and not piece:
+                raise _damaged("The downloaded export ends in the middle.")
+            if piece:
+                return self._counted(piece)
+        self._ended = True
+        return b""
+
+    def _open_member(self) -> bool:
+        """Begin the next member; False at the end of the file (gzip allows zeros after its members)."""
+        self._fill_magic()
+        if self._members:
+            self._pending = self._pending.lstrip(b"\0")
+            while not self._pending:
+                if not (more := self._take_input()):
+                    return False
+                self._pending = more.lstrip(b"\0")
+            self._fill_magic()
+        if not self._pending.startswith(_MAGIC):
+            raise self._not_gzip()
+        self._members += 1
+        self._inflater = zlib.decompressobj(wbits=31)
+        return True
+
+    def _fill_magic(self) -> None:
+        while len(self._pending) < len(_MAGIC) and (more := self._take_input()):
+            self._pending += more
+
+    def _not_gzip(self) -> ExportFileError:
+        if self._members:
+            return _damaged("The downloaded export has something else after its end.")
+        if not self._pending:
+            return _damaged("The downloaded export is empty.")
+        start = self._pending.lstrip()[:1]
+        what = "a web page or an error document" if start == b"<" else "no gzip file"
+        return _damaged(f"What was downloaded as the export is {what}.")
+
+    def _inflate(self, data: bytes, size: int) -> bytes:
+        assert self._inflater is not None
+        try:
+            return self._inflater.decompress(data, size)
+        except zlib.error:
+            raise _damaged(
+                "The downloaded export is corrupt: its checksum or its structure is wrong."
+            ) from None
+
+    def _take_input(self) -> bytes:
+        data = self._source.read(_INPUT_BYTES)
+        self.compressed += len(data)
+        return data
+
+    def _counted(self, piece: bytes) -> bytes:
+        self.inflated += len(piece)
+        self.quotes += piece.count(b'"')
+        self.last_byte = piece[-1:]
+        caps = self._caps
+        swollen = self.inflated > caps.bytes_before_ratio and self.inflated > caps.ratio * self.compressed
+        if swollen or self.inflated > caps.bytes_inflated:
+            raise _damaged(
+                f"The downloaded export inflates to more than {self.inflated >> 20:,} MB from "
+                f"{self.compressed >> 10:,} KB; reading was stopped."
+            )
+        return piece
+
+
+def _damaged(happened: str) -> ExportFileError:
+    return ExportFileError(happened, "It cannot be trusted, so nothing of it was kept.", _AGAIN, damaged=True)
