@@ -1,0 +1,357 @@
+"""An export's file, fetched from wherever Mailtrap put it: without credentials, from known hosts only, checked whole.
+
+Belongs here: the allow-list, redirects, bounds, and telling a good file from one that is cut off, corrupt, a web
+page, empty or expired. The URL comes from an answer, so it is not trusted; it is signed, so it is in no message.
+Not here: what the rows mean, and the sizes of lines and cells (they are checked where the CSV is read).
+"""
+
+import hashlib
+import re
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+import httpx
+
+from resources.errors import MailtrapError, SettingsError, UnavailableError
+from resources.mailtrap.connection import is_loopback, open_client, quiet, raw_chunks, within
+
+MOST_COMPRESSED_BYTES = 8 * 1024**3
+MOST_BYTES = 128 * 1024**3
+MOST_RATIO = 200.0
+_RATIO_FREE_BYTES = 32 * 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
+_REDIRECTS_AT_MOST = 3
+_SLOWEST_BYTES_PER_SECOND = 1024.0
+_HINT_BYTES = 4096
+_EXPIRED = re.compile(
+    rb"<Code>(AccessDenied|ExpiredToken|RequestExpired|NoSuchKey)</Code>|has expired", re.IGNORECASE
+)
+
+
+class DownloadError(UnavailableError):
+    """The file could not be had; asking for the export again can help."""
+
+
+class DownloadExpiredError(DownloadError):
+    """The link is no longer good: ask for the export again, it may give a fresh one."""
+
+
+class DownloadTruncatedError(DownloadError):
+    """The file ended before it was whole."""
+
+
+class DownloadCorruptError(DownloadError):
+    """What came is not a gzip file, or a broken one."""
+
+
+class DownloadHtmlError(DownloadError):
+    """What came is a web page or an XML notice."""
+
+
+class DownloadEmptyError(DownloadError):
+    """What came has nothing in it, not even a header line."""
+
+
+class DownloadTooLargeError(MailtrapError):
+    """The file is larger than we are willing to unpack; a retry changes nothing."""
+
+    outcome = "data"
+
+
+class Sink(Protocol):
+    """Anything that takes bytes."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """A file that came whole: its size as it came (compressed), unpacked, and the hash of what came."""
+
+    bytes: int
+    sha256: str
+    unpacked_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a file may be at most."""
+
+    compressed_bytes: int = MOST_COMPRESSED_BYTES
+    unpacked_bytes: int = MOST_BYTES
+    ratio: float = MOST_RATIO
+
+
+class Downloader:
+    """Fetches files with a fresh client each, so that nothing of one request reaches another host."""
+
+    def __init__(
+        self,
+        hosts: Sequence[str],
+        *,
+        timeout_seconds: float,
+        deadline_seconds: float,
+        bounds: Bounds | None = None,
+        transport: httpx.BaseTransport | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._hosts = tuple(_host_pattern(host) for host in hosts)
+        self._timeout_seconds, self._deadline_seconds = timeout_seconds, deadline_seconds
+        self._bounds = bounds or Bounds()
+        self._transport, self._monotonic = transport, monotonic
+
+    def close(self) -> None:
+        """Nothing is kept open between files."""
+
+    def download(self, url: str, sink: Sink) -> Downloaded:
+        """Fetch one file into the sink as it is (gzip), and prove that it unpacks to its end."""
+        for _ in range(_REDIRECTS_AT_MOST + 1):
+            found = self._fetch(self._allowed(url), sink)
+            if isinstance(found, Downloaded):
+                return found
+            if isinstance(found, MailtrapError):
+                raise found
+            url = found
+        raise DownloadError(
+            "The export's link leads from one place to the next.",
+            f"More than {_REDIRECTS_AT_MOST} redirects are no file.",
+            "Try again later; report it to Mailtrap when it stays so.",
+        )
+
+    def _fetch(self, url: httpx.URL, sink: Sink) -> Downloaded | MailtrapError | str:
+        """The file, or where it is instead, or what is wrong: raised by the caller, so that no cause hangs on it."""
+        origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        client = open_client(
+            origin, {}, self._timeout_seconds, transport=self._transport, monotonic=self._monotonic
+        )
+        started = self._monotonic()
+        check = _Check(self._bounds)
+        with quiet(), within(started + self._deadline_seconds):
+            try:
+                response = client.send(client.build_request("GET", url), stream=True, follow_redirects=False)
+                try:
+                    return self._receive(response, sink, check, started)
+                finally:
+                    with suppress(httpx.HTTPError, OSError):
+                        response.close()
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
+                return _unreachable(type(error).__name__)
+            except (httpx.HTTPError, httpx.StreamError) as error:
+                return _truncated(check.received, type(error).__name__)
+            except _Unfit as error:
+                return error.error
+            finally:
+                if self._transport is None:
+                    client.close()
+
+    def _receive(
+        self, response: httpx.Response, sink: Sink, check: "_Check", started: float
+    ) -> Downloaded | MailtrapError | str:
+        if 300 <= response.status_code < 400:
+            return _redirect(response)
+        if response.status_code != 200:
+            return _not_given(response.status_code, _hint(response))
+        announced = response.headers.get("content-length", "")
+        for chunk in raw_chunks(response):
+            check.take(chunk)
+            sink.write(chunk)
+            elapsed = self._monotonic() - started
+            slow = elapsed > self._timeout_seconds and check.received / elapsed < _SLOWEST_BYTES_PER_SECOND
+            if slow or elapsed > self._deadline_seconds:
+                return _truncated(check.received, "too slow")
+        if announced.isdigit() and int(announced) != check.received:
+            return _truncated(check.received, "fewer bytes than announced")
+        return check.whole()
+
+    def _allowed(self, url: str) -> httpx.URL:
+        """The URL, if it leads to a host on the list, by https (or http on this machine)."""
+        try:
+            parsed = httpx.URL(url)
+            host, port = parsed.host.lower(), parsed.port
+        except (httpx.InvalidURL, TypeError, ValueError):
+            raise _forbidden("") from None
+        safe = parsed.scheme == "https" or (parsed.scheme == "http" and is_loopback(host))
+        known = any(pattern.matches(host, port) for pattern in self._hosts)
+        if parsed.userinfo or not safe or not known:
+            raise _forbidden(host if port is None else f"{host}:{port}")
+        return parsed
+
+
+@dataclass(frozen=True, slots=True)
+class _HostPattern:
+    host: re.Pattern[str]
+    port: int | None
+    any_port: bool
+
+    def matches(self, host: str, port: int | None) -> bool:
+        """`port` is None for the scheme's own."""
+        return bool(self.host.fullmatch(host)) and (self.any_port or port == self.port)
+
+
+def _host_pattern(text: str) -> _HostPattern:
+    """`host`, `host:port`, `host:*`; `*` in a host stands for one label or a part of it, never for a dot."""
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9*._-]+)(?::(\d{1,5}|\*))?", text.strip())
+    if not match or not re.search(r"[A-Za-z0-9:]", match[1]):
+        raise SettingsError(
+            "MAILTRAP_DOWNLOAD_HOSTS has an entry that is not a host.",
+            "Exports are fetched from the hosts on this list and from nowhere else.",
+            "Write host or host:port, separated by commas; * stands for one label, as in *.s3.amazonaws.com.",
+        )
+    host = match[1].strip("[]").lower()
+    port = None if match[2] in (None, "*", "443") else int(match[2])
+    # A bare name of this machine means any port of it: a local storage has no port of its own.
+    any_port = match[2] == "*" or (match[2] is None and is_loopback(host))
+    return _HostPattern(re.compile(re.escape(host).replace(r"\*", "[a-z0-9-]*")), port, any_port)
+
+
+class _Unfit(Exception):  # noqa: N818 - never leaves this file
+    def __init__(self, error: MailtrapError) -> None:
+        self.error = error
+        super().__init__()
+
+
+class _Check:
+    """Unpacks a gzip file as it comes, only to know that it is one, whole, and no bomb."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._machine = zlib.decompressobj(wbits=31)
+        self._hash = hashlib.sha256()
+        self._head = b""
+        self.received = 0
+        self.unpacked = 0
+
+    def take(self, chunk: bytes) -> None:
+        """Some more of the file; raises when no more is wanted."""
+        self.received += len(chunk)
+        self._hash.update(chunk)
+        if len(self._head) < _HINT_BYTES:
+            self._head += chunk[:_HINT_BYTES]
+        if self.received > self._bounds.compressed_bytes:
+            raise _Unfit(_too_large(f"more than {self._bounds.compressed_bytes} bytes"))
+        try:
+            self._unpack(chunk)
+        except zlib.error:
+            raise _Unfit(_not_gzip(self._head)) from None
+
+    def whole(self) -> Downloaded | MailtrapError:
+        """The file, once its last byte has come."""
+        if self.received == 0:
+            return _empty()
+        if not self._machine.eof:
+            return _not_gzip(self._head) if self.received < 2 else _truncated(self.received, "cut off")
+        if self.unpacked == 0:
+            return _empty()
+        return Downloaded(self.received, self._hash.hexdigest(), self.unpacked)
+
+    def _unpack(self, chunk: bytes) -> None:
+        data = chunk
+        while data:
+            if self._machine.eof:
+                data = data.lstrip(b"\0")  # padding is legal; another member may follow
+                if not data:
+                    return
+                self._machine = zlib.decompressobj(wbits=31)
+            self.unpacked += len(self._machine.decompress(data, _CHUNK_BYTES))
+            self._stay_within_bounds()
+            data = self._machine.unconsumed_tail or self._machine.unused_data
+
+    def _stay_within_bounds(self) -> None:
+        if self.unpacked > self._bounds.unpacked_bytes:
+            raise _Unfit(_too_large(f"more than {self._bounds.unpacked_bytes} bytes unpacked"))
+        if self.unpacked > _RATIO_FREE_BYTES and self.unpacked > self.received * self._bounds.ratio:
+            raise _Unfit(_too_large(f"more than {self._bounds.ratio:g} times its size unpacked"))
+
+
+def _hint(response: httpx.Response) -> bytes:
+    found = b""
+    with suppress(httpx.HTTPError):
+        for chunk in raw_chunks(response):
+            found += chunk[:_HINT_BYTES]
+            if len(found) >= _HINT_BYTES:
+                break
+    return found
+
+
+def _redirect(response: httpx.Response) -> str | MailtrapError:
+    with suppress(httpx.InvalidURL, ValueError, UnicodeError):
+        target = response.headers.get("location", "")
+        if target:
+            return str(response.request.url.join(target))
+    return DownloadError(
+        f"The export's link leads nowhere (status {response.status_code}).",
+        "A redirect without a usable target is no file.",
+        "Try again later; report it to Mailtrap when it stays so.",
+    )
+
+
+def _not_given(status: int, hint: bytes) -> MailtrapError:
+    if status in (401, 403, 404, 410) or _EXPIRED.search(hint):
+        return DownloadExpiredError(
+            f"The export's link is no longer good (status {status}).",
+            "Links to exports expire after a day.",
+            "Ask for the export again: it gives a fresh link, or a fresh export does.",
+        )
+    return _unreachable(f"status {status}")
+
+
+def _unreachable(reason: str) -> MailtrapError:
+    return DownloadError(
+        f"The export's file could not be fetched ({reason}).",
+        "Where Mailtrap keeps its exports did not give it.",
+        "Try again later; check that this machine may reach the hosts of MAILTRAP_DOWNLOAD_HOSTS.",
+    )
+
+
+def _truncated(received: int, reason: str) -> MailtrapError:
+    return DownloadTruncatedError(
+        f"The export's file broke off after {received} bytes ({reason}).",
+        "A part of it is not the export; what was kept before stays.",
+        "Try again; the same link can be used for a day.",
+    )
+
+
+def _not_gzip(head: bytes) -> MailtrapError:
+    if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return DownloadCorruptError(
+            "The export's file is not a whole gzip file.",
+            "It was damaged on its way, or it is something else.",
+            "Try again; start a new export when it stays so.",
+        )
+    if _EXPIRED.search(head):
+        return _not_given(200, head)
+    return DownloadHtmlError(
+        "In place of the export's file came a web page.",
+        "Something between here and Mailtrap's storage answers in its place.",
+        "Check proxies and MAILTRAP_DOWNLOAD_HOSTS, then try again.",
+    )
+
+
+def _empty() -> MailtrapError:
+    return DownloadEmptyError(
+        "The export's file is empty.",
+        "Even an export of nobody has a header line, so that this is no export.",
+        "Start a new export.",
+    )
+
+
+def _too_large(how: str) -> MailtrapError:
+    return DownloadTooLargeError(
+        f"The export's file is larger than we unpack ({how}).",
+        "Files like that are made to fill disks.",
+        "Export fewer contacts at a time with filters; report it to Mailtrap when the account is not that large.",
+    )
+
+
+def _forbidden(host: str) -> SettingsError:
+    shown = host if re.fullmatch(r"[a-z0-9.:\[\]-]{1,253}", host) else "an unreadable host"
+    return SettingsError(
+        f"The export's link leads to {shown}, which is not on the list of hosts.",
+        "It was not followed: a wrong answer could otherwise send us anywhere inside the network.",
+        "Add the host to MAILTRAP_DOWNLOAD_HOSTS if it is Mailtrap's storage.",
+    )
