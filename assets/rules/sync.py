@@ -9,7 +9,7 @@ Belongs here: the frozen facts of a sync, and the errors of its file. Not here: 
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
 
 FieldType = Literal["text", "integer", "float", "boolean", "date"]
@@ -138,9 +138,10 @@ class Guards:
 class Example:
     """A row and what must become of it: a contact, or a rejection by its reason code."""
 
-    row: Mapping[str, object] = field(repr=False)
-    contact: Mapping[str, object] | None = field(default=None, repr=False)
+    row: Mapping[str, object] = field(repr=False, hash=False)
+    contact: Mapping[str, object] | None = field(default=None, repr=False, hash=False)
     rejected: str | None = None
+    now: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
