@@ -17,38 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Outline
 
+from pipelines.places import PLACES, Place
+
 Summary = Mapping[str, Any]
 Run = tuple[str, Summary]
 
 INK, FAINT_INK, RULE, PAPER = "#1c2733", "#5b6876", "#d9dee4", "#ffffff"
 FONT = "DejaVu Sans"
 WIDTH_INCHES, HEIGHT_INCHES, DOTS_PER_INCH = 14.0, 9.0, 130
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One of the places where a row can end: its name in the summary, its words (one long, one short), its colour."""
-
-    key: str
-    short: str
-    words: str
-    colour: str
-
-
-# Okabe and Ito's colours, which people with any kind of colour vision tell apart; light against dark where they are close.
-PLACES = (
-    Place("accepted", "told", "told to Mailtrap", "#0072B2"),
-    Place("unchanged", "unchanged", "unchanged, nothing to tell", "#8CBFE0"),
-    Place("pending", "pending", "pending, not proven yet", "#F0E442"),
-    Place("no_consent", "no consent", "no consent, never sent", "#E69F00"),
-    Place("unsubscribed", "unsubscribed", "unsubscribed at Mailtrap", "#CC79A7"),
-    Place("suppressed", "suppressed", "suppressed at Mailtrap", "#8F4A70"),
-    Place("erased", "erased", "erased for good", "#3D3D3D"),
-    Place("rejected", "rejected", "rejected, with a reason", "#D55E00"),
-    Place("duplicate", "duplicate", "duplicate of a newer row", "#9AA3AC"),
-    Place("stale", "stale", "stale, older than what was told", "#6A7885"),
-    Place("over_limit", "over limit", "over the plan's limit", "#009E73"),
-)
 
 
 def draw(runs: Sequence[Run], path: Path, *, title: str = "Where every row went") -> Path:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.picture import PLACES, draw, lay_out
+from pipelines.picture import draw, lay_out
+from pipelines.places import PLACES
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
