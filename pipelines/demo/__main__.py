@@ -66,7 +66,7 @@ def _demo(folder: Path, console: Console, *, command: Command | None) -> int:
         narration.opening(console, world)
         stack.enter_context(_environment(world))
         done = _walk(world, console, command=command or _the_command())
-        narration.ending(console, world, done)
+        narration.ending(console, world, done=done)
     console.print(f"\n[dim]{time.monotonic() - began:.0f} s in all; the local Mailtrap has ended.[/]")
     return done[-1].code
 

@@ -54,7 +54,7 @@ def after(console: Console, done: Done) -> None:
     console.print(f"     [dim]{done.seconds:.1f} s[/]")
 
 
-def ending(console: Console, world: World, done: Sequence[Done]) -> None:
+def ending(console: Console, world: World, *, done: Sequence[Done]) -> None:
     """The whole walk in one table, the picture, and what to type next."""
     console.print()
     console.print(_walk_table(done))

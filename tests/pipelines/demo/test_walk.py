@@ -104,7 +104,7 @@ def told(done: list[Done], world: World) -> str:
     console = Console(file=terminal, width=120)
     for entry in done:
         narration.after(console, entry)
-    narration.ending(console, world, done)
+    narration.ending(console, world, done=done)
     return terminal.getvalue()
 
 
