@@ -25,7 +25,10 @@ RULES_MAY_IMPORT = {
     "assets", "pandas", "pandera", "pyarrow", "duckdb", "numpy",
     "email_validator", "publicsuffixlist", "sqlglot", "yaml", "msgspec",
 }  # fmt: skip
-PURE_RESOURCES = tuple(Path("resources/mailtrap") / name for name in ("wire.py", "budget.py", "polls.py"))
+PURE_RESOURCES = tuple(
+    Path("resources/mailtrap") / name
+    for name in ("wire.py", "complaints.py", "budget.py", "polls.py", "retries.py")
+)
 TOUCHES_THE_WORLD = (
     "socket",
     "http",

@@ -33,7 +33,10 @@ T = TypeVar("T")
 J = TypeVar("J", bound=polls.Job)
 DEFAULT_URL = "https://mailtrap.io"
 # Where Mailtrap puts exports: buckets of its own at S3 (seen: mailsend-us-mailtrap-tmp-uploads.s3.amazonaws.com).
-DEFAULT_DOWNLOAD_HOSTS = ("*.s3.amazonaws.com", "*.s3.*.amazonaws.com")
+DEFAULT_DOWNLOAD_HOSTS = (
+    "mailsend-*-mailtrap-tmp-uploads.s3.amazonaws.com",
+    "mailsend-*-mailtrap-tmp-uploads.s3.*.amazonaws.com",
+)
 _PAGES_AT_MOST = 100_000
 
 
@@ -186,7 +189,7 @@ class MailtrapClient:
         """One field; None when there is none."""
         return self._find(Request("GET", self._paths.fields(field_id)), wire.read_field, "read a field")
 
-    def create_field(self, name: str, data_type: wire.DataType, merge_tag: str) -> wire.Field:
+    def create_field(self, name: str, data_type: wire.DataType, *, merge_tag: str) -> wire.Field:
         """A new field; after a lost answer the one that carries the merge tag now."""
         body = wire.to_json({"name": name, "data_type": data_type, "merge_tag": merge_tag})
         found = self._tell(
@@ -347,7 +350,7 @@ class MailtrapClient:
     # ── events, suppressions ───────────────────────────────────────────────────────────────────────────────────
 
     def create_event(
-        self, identifier: str, name: str, params: Mapping[str, wire.Scalar], *, lane: Lane = "event"
+        self, identifier: str, name: str, *, params: Mapping[str, wire.Scalar], lane: Lane = "event"
     ) -> wire.EventOutcome:
         """Record an event of a contact. Mailtrap knows no key for it: twice is two events."""
         body = wire.to_json({"name": name, "params": dict(params)})

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,15 +22,16 @@ import httpx
 
 from resources.errors import SettingsError
 from resources.mailtrap.retries import Answer, NoAnswer
+from resources.settings import is_loopback
 
-Body = bytes | memoryview
+Piece = bytes | memoryview
+Body = Piece | Sequence[Piece]
 MOST_ANSWER_BYTES = 64 * 1024 * 1024
 MOST_COMPLAINT_BYTES = 256 * 1024
 _CHUNK_BYTES = 256 * 1024
 _SLOWEST_UPLOAD_BYTES_PER_SECOND = 100_000
 _CONNECT_SECONDS = 15.0
 _LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks")
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,17 @@ class Connection:
         self.origin = origin
         self._timeout_seconds = timeout_seconds
         self._monotonic = monotonic
-        self._client = open_client(origin, headers, timeout_seconds, transport=transport, monotonic=monotonic)
+        self._client = open_client(
+            origin, headers, timeout_seconds=timeout_seconds, transport=transport, monotonic=monotonic
+        )
 
     def longest_seconds(self, body: Body | None) -> float:
         """The longest that an exchange can take: the timeout, and the time that its body needs."""
-        return self._timeout_seconds + (len(body) if body else 0) / _SLOWEST_UPLOAD_BYTES_PER_SECOND
+        return self._timeout_seconds + _length(body) / _SLOWEST_UPLOAD_BYTES_PER_SECOND
 
     def exchange(self, request: Request) -> Answer | NoAnswer:
         """Send once. Never raises for what the network or the server does."""
-        upload = _Upload(request.body or b"")
+        upload = _Upload(b"" if request.body is None else request.body)
         deadline = self._monotonic() + self.longest_seconds(request.body)
         with quiet(), within(deadline):
             try:
@@ -139,23 +142,35 @@ class _Upload:
     """
 
     def __init__(self, body: Body) -> None:
-        self._body = memoryview(body)
-        self.incomplete = len(self._body) > 0
+        pieces = [body] if isinstance(body, bytes | memoryview) else body
+        self._pieces = [view for piece in pieces if len(view := memoryview(piece).cast("B"))]
+        self._length = sum(map(len, self._pieces))
+        self.incomplete = self._length > 0
 
     def __len__(self) -> int:
-        return len(self._body)
+        return self._length
 
     def __iter__(self) -> Iterator[bytes]:
-        for start in range(0, len(self._body), _CHUNK_BYTES):
-            self.incomplete = start + _CHUNK_BYTES < len(self._body)
-            yield bytes(self._body[start : start + _CHUNK_BYTES])
+        handed = 0
+        for piece in self._pieces:
+            for start in range(0, len(piece), _CHUNK_BYTES):
+                chunk = bytes(piece[start : start + _CHUNK_BYTES])
+                handed += len(chunk)
+                self.incomplete = handed < self._length
+                yield chunk
+
+
+def _length(body: Body | None) -> int:
+    if body is None:
+        return 0
+    return len(_Upload(body))
 
 
 def open_client(
     origin: str,
     headers: Mapping[str, str],
-    timeout_seconds: float,
     *,
+    timeout_seconds: float,
     transport: httpx.BaseTransport | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> httpx.Client:
@@ -192,11 +207,6 @@ def check_origin(url: str, *, setting: str) -> str:
     if not (plain and safe and parsed.host):
         raise _wrong_origin(setting)
     return f"{parsed.scheme}://{parsed.netloc.decode('ascii')}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by name or number."""
-    return host in _LOOPBACK
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from typing import Protocol
 import httpx
 
 from resources.errors import MailtrapError, SettingsError, UnavailableError
-from resources.mailtrap.connection import is_loopback, open_client, quiet, raw_chunks, within
+from resources.mailtrap.connection import open_client, quiet, raw_chunks, within
+from resources.settings import is_loopback
 
 MOST_COMPRESSED_BYTES = 8 * 1024**3
 MOST_BYTES = 128 * 1024**3
@@ -127,7 +128,11 @@ class Downloader:
         """The file, or where it is instead, or what is wrong: raised by the caller, so that no cause hangs on it."""
         origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         client = open_client(
-            origin, {}, self._timeout_seconds, transport=self._transport, monotonic=self._monotonic
+            origin,
+            {},
+            timeout_seconds=self._timeout_seconds,
+            transport=self._transport,
+            monotonic=self._monotonic,
         )
         started = self._monotonic()
         check = _Check(self._bounds)

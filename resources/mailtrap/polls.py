@@ -5,7 +5,6 @@ finished, a little earlier each time that this works, and later at once when it 
 in vain. Together with the POST that makes some 2.1 requests for each payload of a large sync.
 """
 
-import threading
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -60,7 +59,7 @@ class Pace:
 
 
 class PollPlan:
-    """The pace of a whole run, for any number of jobs in flight; safe to share between threads."""
+    """The pace of a whole run, for any number of jobs in flight."""
 
     def __init__(
         self,
@@ -72,7 +71,6 @@ class PollPlan:
         self.deadline_seconds = deadline_seconds
         self._fixed_seconds = fixed_seconds
         self._pace = pace or Pace()
-        self._lock = threading.Lock()
 
     @classmethod
     def of(cls, settings: _Settings) -> "PollPlan":
@@ -100,8 +98,7 @@ class PollPlan:
 
     def learn(self, *, rows: int, seconds: float, polls: int) -> None:
         """A job was found finished."""
-        with self._lock:
-            self._pace = self._pace.after(rows=rows, seconds=seconds, polls=polls)
+        self._pace = self._pace.after(rows=rows, seconds=seconds, polls=polls)
 
     def verdict(self, job: Job | None, *, waited_seconds: float) -> Verdict:
         """What to make of a poll's answer. Anything but "finished" and "failed" means "not yet", until the deadline.
