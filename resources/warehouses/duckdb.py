@@ -82,7 +82,7 @@ class DuckDBWarehouse:
         )
         schema = pa.schema([pa.field(name, each.plain) for name, each in zip(columns, chosen, strict=True)])
         with self._cursor() as cursor:
-            with complaints.border(self._complain):
+            with complaints.border(self._complain), self._deadline(cursor):
                 # con.execute() would materialise the whole result; only this streams.
                 reader = cursor.sql(sql).to_arrow_reader(rows_per_batch)
             batches = complaints.guarded(self._timed(reader, cursor), self._complain)

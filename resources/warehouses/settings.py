@@ -13,7 +13,7 @@ from resources.warehouses import Warehouse, connect
 from resources.warehouses.contract import STATEMENT_TIMEOUT_SECONDS
 
 
-class WarehouseResource(dg.ConfigurableResource):
+class WarehouseResource(dg.ConfigurableResource[Warehouse]):
     """The warehouse that the syncs read from; assets receive the plain, open `Warehouse`."""
 
     url: str = Field(
