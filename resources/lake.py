@@ -27,8 +27,12 @@ _PARTIAL = ".partial-"
 class ParquetSink:
     """Rows on their way into one Parquet file; the file appears when its writer ends well."""
 
-    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema) -> None:
-        self._writer, self.schema, self.rows = writer, schema, 0
+    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema, *, rows_per_group: int) -> None:
+        self._writer, self.schema, self._rows_per_group, self.rows = writer, schema, rows_per_group, 0
+
+    def note(self, key: str, value: str) -> None:
+        """Say something about the file as a whole; see `Lake.metadata`."""
+        self._writer.add_key_value_metadata({key: value})
 
     def write(self, rows: pa.Table | pa.RecordBatch) -> None:
         """Add rows; columns are taken by name and must have the types of the schema."""
@@ -37,7 +41,7 @@ class ParquetSink:
         table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
         if table.schema != self.schema:
             table = table.select(self.schema.names).cast(self.schema)
-        self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+        self._writer.write_table(table, row_group_size=self._rows_per_group)
         self.rows += table.num_rows
 
 
@@ -64,15 +68,22 @@ class Lake:
         level: int | None = 1,
         metadata: Mapping[str, str] | None = None,
         page_index: bool = False,
+        rows_per_group: int = ROWS_PER_GROUP,
+        dictionary: bool | Sequence[str] = True,
     ) -> Iterator[ParquetSink]:
         """A streamed Parquet file that appears under its name only when the block ends without an error."""
         if metadata:
             schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
         level = level if compression in ("zstd", "gzip", "brotli") else None
         with self._whole(path) as stream, pq.ParquetWriter(
-            stream, schema, compression=compression, compression_level=level, write_page_index=page_index
+            stream,
+            schema,
+            compression=compression,
+            compression_level=level,
+            write_page_index=page_index,
+            use_dictionary=dictionary if isinstance(dictionary, bool) else list(dictionary),
         ) as writer:
-            yield ParquetSink(writer, schema)
+            yield ParquetSink(writer, schema, rows_per_group=rows_per_group)
 
     def read(
         self, path: str, columns: Sequence[str] | None = None, *, rows_per_batch: int = ROWS_PER_GROUP
@@ -113,7 +124,8 @@ class Lake:
 
     def metadata(self, path: str) -> dict[str, str]:
         """What the writer noted about the file as a whole."""
-        found = self.schema(path).metadata or {}
+        with self._reader(path) as file:
+            found = file.metadata.metadata or {}
         return {key.decode(): value.decode() for key, value in found.items() if key != b"ARROW:schema"}
 
     def exists(self, path: str) -> bool:

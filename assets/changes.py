@@ -1,0 +1,347 @@
+"""pending_contacts: what Mailtrap has not been told yet.
+
+Belongs here: gathering what a comparison needs (accepted contacts, ledger, who must be withheld, the lists' ids) and
+keeping its answer as a file that is never changed again. Not here: what counts as changed (`rules/comparison`), how a
+contact is written (`rules/payload`), and sending (`imports`).
+"""
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from assets import contacts, evidence, ledger, metadata
+from assets.account import Knowledge, refresh_knowledge
+from assets.delivery import Delivering, Pace, WAIT_FOR_ACCOUNT_SECONDS
+from assets.failures import told_to_dagster
+from assets.preparation import prepare
+from assets.partitions import WHOLE, backfill_policy_of, file_of, partitions_of, partitions_of_run
+from assets.pending import PENDING_SCHEMA, ROWS_PER_GROUP, Pending, write_gone
+from assets.rules import comparison, guards
+from assets.rules.comparison import TOLD_SCHEMA, Change, Told, Withheld
+from assets.rules.payload import ListIds
+from assets.rules.sync import DayPartition, Sync
+from resources.errors import UnfinishedError
+from resources.journal import Lease
+from resources.lake import Lake, ParquetSink
+from resources.mailtrap.client import MailtrapClient
+from resources.store.store import Store
+
+COMPRESSION = "lz4"
+
+
+class SyncConfig(dg.Config):
+    """What a run of a sync can be told in the launchpad."""
+
+    full_resync: bool = False
+    """Send every accepted contact again, also those that Mailtrap was told already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer of one comparison: where the pending contacts are, and the counts of everybody."""
+
+    path: str
+    rows: int
+    by_partition: Mapping[str, Mapping[str, int]]
+    gone: Mapping[str, int]
+
+
+def pending_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
+    """The asset of one sync."""
+
+    @dg.asset(
+        name="pending_contacts",
+        key_prefix=sync.name,
+        group_name=sync.name,
+        owners=owners,
+        kinds={"duckdb", "parquet"},
+        deps=[
+            dg.AssetKey([sync.name, "accepted_contacts"]),
+            *(dg.AssetKey(["mailtrap", name]) for name in ("fields", "lists", "suppressions", "unsubscribed")),
+        ],
+        partitions_def=partitions_of(sync),
+        backfill_policy=backfill_policy_of(sync),
+        description="New and changed contacts against the ledger; unsubscribed, suppressed and erased ones withheld.",
+    )
+    @told_to_dagster
+    def _pending_contacts(
+        context: dg.AssetExecutionContext,
+        config: SyncConfig,
+        mailtrap: dg.ResourceParam[MailtrapClient],
+        store: dg.ResourceParam[Store],
+    ) -> dg.MaterializeResult[None]:
+        settle(mailtrap, store)
+        knowledge = refresh_knowledge(mailtrap, store.lake, store.journal, store.key, now=datetime.now(UTC))
+        lists = prepare(mailtrap, sync, names=names_in_rows(store.lake, sync, partitions_of_run(context)))
+        found = find_pending(
+            store,
+            sync,
+            partitions=partitions_of_run(context),
+            run_id=context.run_id,
+            knowledge=knowledge,
+            lists=lists,
+            resend=config.full_resync,
+        )
+        return metadata.of_partitions(context, found.by_partition)
+
+    return _pending_contacts
+
+
+def settle(client: MailtrapClient, store: Store) -> None:
+    """Finish what earlier runs left in flight, before anything new is planned."""
+    account = str(client.account_id)
+    if not store.journal.open_deliveries(account):
+        return
+    with store.journal.lease(f"account:{account}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS) as lease:
+        settle_under(client, store, lease)
+
+
+def settle_under(client: MailtrapClient, store: Store, lease: Lease, *, except_path: str | None = None) -> None:
+    """The same, for a run that holds the account already."""
+    loop = Delivering(client, store.journal, store.lake, lease=lease, pace=pace_of(store))
+    left = 0
+    for delivery, told in loop.settle_former(str(client.account_id), except_path=except_path):
+        left += len(store.journal.payloads(delivery, states=("sending", "submitted", "unknown")))
+        for problem in told.problems:
+            if problem.outcome == "config":
+                raise problem
+    if left:
+        raise UnfinishedError(
+            f"{left} imports of an earlier run are not finished yet.",
+            "Their contacts may be on their way, so nothing new is sent until that is known.",
+            "Run again later; CONTACTS_JOB_DEADLINE_SECONDS says how long a run waits.",
+        )
+
+
+def pace_of(store: Store) -> Pace:
+    """How fast the store's settings let a run go."""
+    return Pace(
+        rows_per_payload=store.rows_per_payload,
+        bytes_per_payload=store.bytes_per_payload,
+        poll_seconds=store.poll_seconds,
+        deadline_seconds=store.job_deadline_seconds,
+    )
+
+
+def find_pending(
+    store: Store,
+    sync: Sync,
+    *,
+    partitions: Sequence[str],
+    run_id: str,
+    knowledge: Knowledge,
+    lists: ListIds,
+    resend: bool = False,
+    tables: Lake | None = None,
+    guarded: bool = True,
+) -> Found:
+    """Compare the accepted contacts of some partitions with the ledger and keep what is pending.
+
+    A plan has its tables in a lake of its own, and looks at the guards itself.
+    """
+    tables = tables or store.lake
+    path = f"{sync.name}/pending_contacts/{run_id}.parquet"
+    counts = {partition: contacts.counts_of(tables, sync, partition) for partition in partitions}
+    if guarded:
+        contacts.stop_at_guards(contacts.judge(sync, contacts.added(counts.values())))
+    version = ledger.version(store.journal, sync.name)
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(comparison.connect(stack.enter_context(store.lake.scratch())))
+        told = stack.enter_context(ledger.told(store.journal, store.lake, sync.name))
+        pending = Pending(
+            tables,
+            sync,
+            lists,
+            {partition: file_of(sync, "accepted_contacts", partition) for partition in partitions},
+            told,
+            withheld_from(stack, store, sync, knowledge, partitions=partitions, tables=tables),
+            existing=existing_people(stack, store.lake, sync, knowledge),
+            resend=resend,
+        )
+        changes = pending.compare(connection)
+        with tables.writer(
+            path, PENDING_SCHEMA, compression=COMPRESSION, rows_per_group=ROWS_PER_GROUP
+        ) as sink:
+            pending.write(connection, sink)
+            gone = _gone(
+                stack,
+                connection,
+                store,
+                sync,
+                partitions=partitions,
+                told=told,
+                sink=sink,
+                tables=tables,
+                guarded=guarded,
+            )
+            by_partition = {
+                name: counted(counts[name], found) for name, found in changes.items()
+            }
+            facts = {
+                "by_partition": by_partition,
+                "gone": dict(gone),
+                "resend": resend,
+                "sync_version": sync.version,
+                "partitions": list(partitions),
+                "ledger": version,
+                "made_at": datetime.now(UTC).isoformat(),
+            }
+            sink.note("facts", json.dumps(facts, sort_keys=True))
+            rows = sink.rows
+        if isinstance(sync.source.partition, DayPartition) and tables is store.lake:
+            _advance_dates(store, sync, pending, run_id=run_id)
+    return Found(path, rows, by_partition, dict(gone))
+
+
+def names_in_rows(lake: Lake, sync: Sync, partitions: Sequence[str]) -> tuple[str, ...]:
+    """The list names that accepted contacts mention, where the sync takes them from a column."""
+    if not sync.lists.from_column:
+        return ()
+    names: set[str] = set()
+    for partition in partitions:
+        for batch in lake.read(file_of(sync, "accepted_contacts", partition), ["_lists"]):
+            names.update(each for each in pc.unique(pc.list_flatten(batch["_lists"])).to_pylist() if each)
+    return tuple(sorted(names))
+
+
+def counted(screened: Mapping[str, int], changes: Mapping[str, int]) -> dict[str, int]:
+    """The rows of a partition by outcome, as they stand before anything is sent: what is pending is still pending."""
+    rows = dict.fromkeys(("read", *guards.OUTCOMES), 0)
+    rows.update({name: screened.get(name, 0) for name in ("read", "rejected", "no_consent", "duplicate")})
+    for name, count in changes.items():
+        change = Change[name]
+        if change.is_pending:
+            rows["pending"] += count
+        elif change is Change.newer_unchanged:
+            rows["unchanged"] += count
+        else:
+            rows[name] += count
+    return {**rows, "new": changes.get("new", 0), "changed": changes.get("changed", 0)}
+
+
+def withheld_from(
+    stack: contextlib.ExitStack,
+    store: Store,
+    sync: Sync,
+    knowledge: Knowledge,
+    *,
+    partitions: Sequence[str],
+    tables: Lake,
+) -> Withheld:
+    """Who must not be written to, as local files."""
+
+    def local(paths: Sequence[str | None], lake: Lake = store.lake) -> tuple[Path, ...]:
+        return tuple(stack.enter_context(lake.local(path)) for path in paths if path and lake.exists(path))
+
+    days: tuple[Path, ...] = ()
+    if isinstance(sync.source.partition, DayPartition):
+        here = {file_of(sync, "no_consent", partition) for partition in partitions}
+        days = local([path for path in store.lake.list(f"{sync.name}/no_consent") if path not in here])
+        # A day settles its own conflicts; days that are compared together settle theirs here.
+        days += local(sorted(here), tables) if len(here) > 1 else ()
+    return Withheld(
+        erased=_tombstones(stack, store),
+        suppressed=local([knowledge.suppressions]),
+        unsubscribed=local([knowledge.unsubscribed]),
+        no_consent=days,
+    )
+
+
+def existing_people(
+    stack: contextlib.ExitStack, lake: Lake, sync: Sync, knowledge: Knowledge
+) -> Path | None:
+    """The people Mailtrap has, where the mode asks for it."""
+    if sync.mode not in ("insert", "update") or knowledge.contacts is None:
+        return None
+    return stack.enter_context(lake.local(knowledge.contacts))
+
+
+def _tombstones(stack: contextlib.ExitStack, store: Store) -> tuple[Path, ...]:
+    hashes = sorted(store.journal.tombstones())
+    if not hashes:
+        return ()
+    path = stack.enter_context(store.lake.scratch()) / "erased.parquet"
+    table = pa.table({"address_hash": pa.array(hashes, pa.binary(16)).cast(pa.uuid())})
+    pq.write_table(table, path)
+    return (path,)
+
+
+def _gone(
+    stack: contextlib.ExitStack,
+    connection: duckdb.DuckDBPyConnection,
+    store: Store,
+    sync: Sync,
+    *,
+    partitions: Sequence[str],
+    told: Told,
+    sink: ParquetSink,
+    tables: Lake,
+    guarded: bool,
+) -> Counter[str]:
+    """People who left the source of a mirror: counted, guarded, and un-listed where the sync says so."""
+    if sync.mode != "mirror" or sync.when_gone == "keep":
+        return Counter()
+    counts: Counter[str] = Counter()
+    for partition in partitions:
+        present = [
+            stack.enter_context(tables.local(file_of(sync, table, partition)))
+            for table in ("accepted_contacts", "rejections", "no_consent")
+        ]
+        scope = None if partition == WHOLE else partition
+        leavers = list(comparison.gone(connection, present=present, told=told, partition=scope))
+        gone = sum(batch.num_rows for batch in leavers)
+        if guarded:
+            held = told_people(connection, told, scope)
+            contacts.stop_at_guards([guards.too_many_gone(sync, gone=gone, told=held)])
+        if sync.when_gone == "unlist":
+            known = [stack.enter_context(store.lake.local(p)) for p in store.lake.list(evidence.folder(sync.name))]
+            counts.update(write_gone(connection, sink, gone=iter(leavers), addresses=known))
+        else:
+            counts[partition] += gone
+    return counts
+
+
+def told_people(connection: duckdb.DuckDBPyConnection, told: Told, partition: str | None) -> int:
+    """How many people of a partition Mailtrap holds for this sync, as far as we told it."""
+    where = "" if partition is None else f"and partition = {comparison.quoted(partition)}"
+    found = connection.sql(
+        f"select count(*) from ({comparison.told_sql(told)}) where fingerprint is not null {where}"
+    ).fetchall()
+    return int(found[0][0])
+
+
+def _advance_dates(store: Store, sync: Sync, pending: Pending, *, run_id: str) -> None:
+    """Values said again on a later day: older rows are stale from now on, without sending anything."""
+    tables: list[pa.Table] = []
+    for partition, rows in pending.newer_unchanged():
+        tables.append(_seen_again(rows, partition))
+    if not tables:
+        return
+    with store.journal.lease(f"ledger:{sync.name}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS) as lease:
+        rows = pa.concat_tables(tables)
+        path = ledger.write_part(store.lake, sync.name, rows)
+        store.journal.add_ledger_part(sync.name, path=path, rows=rows.num_rows, lease=lease)
+
+
+def _seen_again(rows: pa.Table, partition: str) -> pa.Table:
+    count = rows.num_rows
+    return pa.table(
+        {
+            "address_hash": rows["_address_hash"],
+            "fingerprint": rows["_fingerprint"],
+            "as_of": rows["_as_of"],
+            "import_id": pa.nulls(count, pa.int64()),
+            "list_ids": rows["list_ids"],
+            "partition": pa.repeat(partition, count),
+        }
+    ).cast(TOLD_SCHEMA)

@@ -1,0 +1,199 @@
+"""accepted_contacts and rejections: rows that may be told to Mailtrap, and rows that may not, with the reason.
+
+One step screens the source rows of a partition and writes three tables: accepted contacts (one per address), rejections
+(for people to mend), and no_consent (a keyed hash and a reason, nothing else). Not here: the rules (`rules/screening`).
+"""
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pyarrow as pa
+
+from assets import metadata
+from assets.failures import told_to_dagster
+from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run
+from assets.rules import comparison, guards, screening
+from assets.rules.payload import with_fingerprint
+from assets.rules.sync import Sync
+from resources.errors import GuardError
+from resources.lake import Lake, ParquetSink
+from resources.store.store import Store
+
+COMPRESSION = "lz4"
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """The counts of one screening."""
+
+    rows: Mapping[str, int]
+    rejected_by_reason: Mapping[str, int]
+    no_consent_by_reason: Mapping[str, int]
+
+
+def screened_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
+    """The two assets of one sync, made in one step."""
+    accepted, rejections = (dg.AssetKey([sync.name, name]) for name in ("accepted_contacts", "rejections"))
+
+    @dg.multi_asset(
+        name=f"{sync.name}__screening",
+        group_name=sync.name,
+        partitions_def=partitions_of(sync),
+        backfill_policy=backfill_policy_of(sync),
+        specs=[
+            dg.AssetSpec(
+                accepted,
+                deps=[dg.AssetKey([sync.name, "source_rows"])],
+                owners=owners,
+                kinds={"pandas", "parquet"},
+                description="Rows with consent, a valid address and valid fields: one contact per address.",
+            ),
+            dg.AssetSpec(
+                rejections,
+                deps=[dg.AssetKey([sync.name, "source_rows"])],
+                owners=owners,
+                kinds={"pandas", "parquet"},
+                description="Rows that were refused: source key, column, reason and remedy; no values.",
+            ),
+        ],
+        check_specs=[
+            dg.AssetCheckSpec("every_row_is_counted", asset=accepted, blocking=True),
+            dg.AssetCheckSpec("source_is_not_empty", asset=accepted, blocking=True),
+            dg.AssetCheckSpec("few_rows_are_rejected", asset=rejections, blocking=True),
+        ],
+    )
+    @told_to_dagster
+    def _screened(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> Iterator[Any]:
+        now = datetime.now(UTC)
+        found = {
+            partition: screen(store.lake, sync, partition=partition, key=store.key, now=now)
+            for partition in partitions_of_run(context)
+        }
+        yield metadata.of_partitions(context, {name: each.rows for name, each in found.items()}, key=accepted)
+        yield metadata.of_partitions(
+            context, {name: each.rejected_by_reason for name, each in found.items()}, key=rejections
+        )
+        yield from checks(sync, found.values(), accepted=accepted, rejections=rejections)
+
+    return _screened
+
+
+def screen(lake: Lake, sync: Sync, *, partition: str, key: bytes, now: datetime) -> Screened:
+    """Screen the source rows of a partition into three tables, whole or not at all."""
+    tables = {name: file_of(sync, name, partition) for name in ("accepted_contacts", "rejections", "no_consent")}
+    schemas = screening.schemas(sync)
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(lake.local(file_of(sync, "source_rows", partition)))
+        scratch = stack.enter_context(lake.scratch())
+        former = tables["rejections"]
+        former_path = stack.enter_context(lake.local(former)) if lake.exists(former) else None
+        connection = stack.enter_context(comparison.connect(scratch))
+        rejections = stack.enter_context(lake.writer(former, schemas.rejections))
+        no_consent = stack.enter_context(lake.writer(tables["no_consent"], schemas.no_consent))
+        accepted = stack.enter_context(
+            lake.writer(tables["accepted_contacts"], with_key_columns(schemas.accepted), compression=COMPRESSION)
+        )
+        counts = screening.screen_file(
+            source,
+            sync,
+            now=now,
+            key=key,
+            accepted=Fingerprinting(accepted, connection, sync, key),
+            rejections=rejections,
+            no_consent=no_consent,
+            scratch=scratch,
+            former_rejections=former_path,
+        )
+        screened = Screened(counts.rows, counts.rejected_by_reason, counts.no_consent_by_reason)
+        accepted.note(
+            "facts",
+            json.dumps(
+                {
+                    **screened.rows,
+                    "rejected_by_reason": dict(screened.rejected_by_reason),
+                    "no_consent_by_reason": dict(screened.no_consent_by_reason),
+                    "sync_version": sync.version,
+                }
+            ),
+        )
+    return screened
+
+
+def with_key_columns(schema: pa.Schema) -> pa.Schema:
+    """Accepted contacts as they are kept: with the fingerprint of what Mailtrap would be told."""
+    return schema.append(pa.field("_fingerprint", pa.uint64()))
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprinting:
+    """A sink that adds fingerprints on the way into the lake."""
+
+    sink: ParquetSink
+    connection: duckdb.DuckDBPyConnection
+    sync: Sync
+    key: bytes
+
+    def write(self, rows: pa.Table | pa.RecordBatch) -> None:
+        """Add rows."""
+        table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
+        if table.num_rows:
+            self.sink.write(with_fingerprint(self.connection, table, sync=self.sync, key=self.key))
+
+
+def counts_of(lake: Lake, sync: Sync, partition: str) -> dict[str, int]:
+    """The counts that the screening of a partition noted."""
+    facts = json.loads(lake.metadata(file_of(sync, "accepted_contacts", partition)).get("facts", "{}"))
+    return {name: count for name, count in facts.items() if isinstance(count, int)}
+
+
+def judge(sync: Sync, rows: Mapping[str, int]) -> list[guards.Verdict]:
+    """What the guards say about screened rows."""
+    return [
+        guards.too_few_rows(sync, read=rows.get("read", 0)),
+        guards.too_many_rejected(sync, rejected=rows.get("rejected", 0), read=rows.get("read", 0)),
+    ]
+
+
+def stop_at_guards(verdicts: list[guards.Verdict]) -> None:
+    """Raise when a guard says so: before anything is sent."""
+    for verdict in verdicts:
+        if verdict.stops:
+            raise GuardError(verdict.happened, "Nothing was sent and nobody was removed.", verdict.remedy)
+
+
+def added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Counts of several partitions together."""
+    rows: Counter[str] = Counter()
+    for each in counts:
+        rows.update(each)
+    return dict(rows)
+
+
+def checks(
+    sync: Sync, found: Iterable[Screened], *, accepted: dg.AssetKey, rejections: dg.AssetKey
+) -> Iterator[dg.AssetCheckResult]:
+    """The blocking checks of a screening, in numbers."""
+    rows = added(each.rows for each in found)
+    missing = rows.get("read", 0) - sum(rows.get(name, 0) for name in ("accepted", "rejected", "no_consent", "duplicate"))
+    few, rejected = judge(sync, rows)
+    yield dg.AssetCheckResult(
+        passed=missing == 0, check_name="every_row_is_counted", asset_key=accepted, metadata={"unaccounted": missing}
+    )
+    yield _check(few, "source_is_not_empty", accepted, {"read": rows.get("read", 0)})
+    yield _check(rejected, "few_rows_are_rejected", rejections, {"rejected": rows.get("rejected", 0)})
+
+
+def _check(
+    verdict: guards.Verdict, name: str, key: dg.AssetKey, facts: Mapping[str, int]
+) -> dg.AssetCheckResult:
+    words = f"{verdict.happened} {verdict.remedy}" if verdict.stops else None
+    return dg.AssetCheckResult(
+        passed=not verdict.stops, check_name=name, asset_key=key, description=words, metadata=dict(facts)
+    )

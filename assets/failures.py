@@ -1,0 +1,60 @@
+"""Our errors as Dagster's: the one place that decides whether a run is tried again.
+
+A failure that a retry cannot help carries `allow_retries=False`, and the run the tag that run retries read. Messages
+have three parts and no personal data; a cause is never chained, because Dagster stores causes too.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import dagster as dg
+
+from resources.errors import ConnectorError
+
+NO_RUN_RETRY = {"dagster/retry_on_asset_or_op_failure": "false"}
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def told_to_dagster(body: F) -> F:
+    """An asset body whose errors reach Dagster as failures that say what to do."""
+    if inspect.isgeneratorfunction(body):
+
+        @functools.wraps(body)
+        def generator(*args: Any, **kwargs: Any) -> Any:
+            try:
+                yield from body(*args, **kwargs)
+            except ConnectorError as error:
+                raise as_failure(error, _context(args, kwargs)) from None
+
+        return generator  # type: ignore[return-value]
+
+    @functools.wraps(body)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return body(*args, **kwargs)
+        except ConnectorError as error:
+            raise as_failure(error, _context(args, kwargs)) from None
+
+    return function  # type: ignore[return-value]
+
+
+def as_failure(error: ConnectorError, context: dg.OpExecutionContext | None = None) -> dg.Failure:
+    """The failure that Dagster stores and shows."""
+    if not error.retry_helps and context is not None:
+        context.instance.add_run_tags(context.run_id, NO_RUN_RETRY)
+    return dg.Failure(
+        description=str(error),
+        metadata={
+            "happened": error.happened,
+            "meaning": error.meaning,
+            "remedy": error.remedy,
+            "outcome": error.outcome,
+        },
+        allow_retries=error.retry_helps,
+    )
+
+
+def _context(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return next((each for each in (*args, *kwargs.values()) if hasattr(each, "instance") and hasattr(each, "run_id")), None)

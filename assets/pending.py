@@ -1,0 +1,256 @@
+"""From a comparison to a file of pending contacts: which rows, in which order, as which JSON.
+
+Belongs here: reading accepted contacts in their order, keeping the pending ones, writing them with their JSON and with
+the counts of everybody else. Not here: what counts as pending (`rules/comparison`), and sending (`delivery`).
+"""
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.rules import comparison, payload
+from assets.rules.comparison import Change, Told, Withheld
+from assets.rules.payload import ListIds
+from assets.rules.sync import Sync
+from resources.lake import Lake, ParquetSink
+
+PENDING_SCHEMA = pa.schema(
+    [
+        ("address_hash", pa.uuid()),
+        ("email", pa.string()),
+        ("fingerprint", pa.uint64()),  # null: Mailtrap shall hold this person no longer for this sync
+        ("as_of", pa.timestamp("us", tz="UTC")),
+        ("partition", pa.string()),
+        ("change", pa.string()),
+        ("source_key", pa.string()),
+        ("list_ids", pa.list_(pa.int64())),
+        ("consent_at", pa.timestamp("us", tz="UTC")),
+        ("consent_evidence", pa.string()),
+        ("json", pa.string()),
+    ]
+)
+ROWS_PER_GROUP = 50_000
+PENDING_CODES = (Change.new, Change.changed)
+SEPARATOR = "\x1f"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What one comparison said: a count of every change per partition, and the file of pending contacts."""
+
+    path: str
+    rows: int
+    changes: Mapping[str, Mapping[str, int]]
+    gone: Mapping[str, int]
+    newer_unchanged: int = 0
+
+
+@dataclass(slots=True)
+class Pending:
+    """The comparison of some partitions of one sync, ready to be written down."""
+
+    lake: Lake
+    sync: Sync
+    lists: ListIds
+    accepted: Mapping[str, str]
+    """Partition to the path of its accepted contacts, oldest first."""
+    told: Told
+    withheld: Withheld
+    existing: Path | None = None
+    resend: bool = False
+    _codes: dict[str, np.ndarray] = field(default_factory=dict)
+    _leaving: dict[str, tuple[np.ndarray, pa.Array]] = field(default_factory=dict)
+
+    def compare(self, connection: duckdb.DuckDBPyConnection) -> dict[str, Counter[str]]:
+        """Put the question; remember one byte per accepted contact."""
+        partitions = list(self.accepted)
+        self._codes = {name: np.zeros(self.lake.rows(path), np.uint8) for name, path in self.accepted.items()}
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(self.lake.local(self.accepted[name])) for name in partitions]
+            answers = comparison.compare(
+                connection,
+                files,
+                told=self.told,
+                withheld=self.withheld,
+                mode=self.sync.mode,
+                existing=self.existing,
+                resend=self.resend,
+            )
+            for batch in answers:
+                self._note(batch, partitions)
+            for number, name in enumerate(partitions):
+                self._leaving[name] = self._leavers(connection, files[number])
+        return {name: _count(codes) for name, codes in self._codes.items()}
+
+    def write(self, connection: duckdb.DuckDBPyConnection, sink: ParquetSink) -> None:
+        """The pending contacts in the order of the accepted ones, so that equal input gives equal payloads."""
+        for partition, path in self.accepted.items():
+            for contacts, rows in self._rows_where(path, np.isin(self._codes[partition], PENDING_CODES)):
+                sink.write(self._written(connection, contacts, partition=partition, rows=rows))
+
+    def newer_unchanged(self) -> Iterator[tuple[str, pa.Table]]:
+        """The contacts whose values Mailtrap has, but whose date has moved on."""
+        for partition, path in self.accepted.items():
+            mask = self._codes[partition] == Change.newer_unchanged
+            columns = ["_address_hash", "_fingerprint", "_as_of", *(["_lists"] if self.sync.lists.from_column else [])]
+            for contacts, _ in self._rows_where(path, mask, columns):
+                yield partition, contacts.append_column("list_ids", self._wanted(contacts))
+
+    def _note(self, batch: pa.RecordBatch, partitions: Sequence[str]) -> None:
+        files, rows, changes = (batch.column(place).to_numpy() for place in range(3))
+        for number in np.unique(files):
+            here = files == number
+            self._codes[partitions[int(number)]][rows[here]] = changes[here]
+
+    def _rows_where(
+        self, path: str, mask: np.ndarray, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[pa.Table, np.ndarray]]:
+        """The rows that a mask keeps, in batches, with their positions in the file."""
+        if not mask.any():
+            return
+        first = 0
+        for batch in self.lake.read(path, columns):
+            kept = np.flatnonzero(mask[first : first + batch.num_rows])
+            if len(kept):
+                table = pa.Table.from_batches([batch])
+                yield table if len(kept) == batch.num_rows else table.take(kept), kept + first
+            first += batch.num_rows
+
+    def _written(
+        self, connection: duckdb.DuckDBPyConnection, contacts: pa.Table, *, partition: str, rows: np.ndarray
+    ) -> pa.Table:
+        is_change = (self._codes[partition][rows] == Change.changed).astype(np.int8)
+        table = {
+            "address_hash": contacts["_address_hash"],
+            "email": contacts["email"],
+            "fingerprint": contacts["_fingerprint"],
+            "as_of": contacts["_as_of"],
+            "partition": pa.repeat(partition, len(rows)),
+            "change": pa.DictionaryArray.from_arrays(is_change, ["new", "changed"]).cast(pa.string()),
+            "source_key": contacts["_source_key"],
+            "list_ids": self._wanted(contacts),
+            "consent_at": contacts["_consent_at"],
+            "consent_evidence": contacts["_consent_evidence"],
+        }
+        leaving = self._leaving_at(partition, rows)
+        if leaving is not None:
+            contacts = contacts.append_column("_leaving", leaving)
+        table["json"] = payload.contact_json(connection, contacts, sync=self.sync, lists=self.lists)
+        return pa.table(table).cast(PENDING_SCHEMA)
+
+    def _wanted(self, contacts: pa.Table) -> pa.Array:
+        """The lists each contact shall be in, as far as this sync says."""
+        if not self.sync.lists.from_column:
+            return pa.repeat(pa.scalar(list(self.lists.include), pa.list_(pa.int64())), contacts.num_rows)
+        by_name, fixed = self.lists.by_name or {}, set(self.lists.include)
+        encoded = pc.binary_join(contacts["_lists"].combine_chunks(), SEPARATOR).dictionary_encode()
+        ids = [
+            sorted(fixed | {by_name[name] for name in (each or "").split(SEPARATOR) if name})
+            for each in encoded.dictionary.to_pylist()
+        ]
+        return pa.array([*ids, sorted(fixed)], pa.list_(pa.int64())).take(pc.fill_null(encoded.indices, len(ids)))
+
+    def _leavers(self, connection: duckdb.DuckDBPyConnection, file: Path) -> tuple[np.ndarray, pa.Array]:
+        """Positions of contacts that this sync put into lists where they belong no more, and those lists."""
+        none = (np.array([], np.int64), pa.array([], pa.list_(pa.int64())))
+        if self.told.base is None and not self.told.parts:
+            return none
+        told = comparison.told_sql(self.told)
+        if not self.sync.lists.from_column:
+            fixed = f"[{', '.join(map(str, self.lists.include))}]::bigint[]"
+            differ = f"len(list_filter(coalesce(list_ids, []), id -> not list_contains({fixed}, id))) > 0"
+            if not connection.sql(f"select 1 from ({told}) where {differ} limit 1").fetchall():
+                return none
+        wanted = payload.included_sql(self.sync, self.lists)
+        query = f"""
+            select here.row, list_filter(told.list_ids, id -> not list_contains(here.wanted, id)) as leaving
+            from (select file_row_number as row, _address_hash as address_hash, {wanted} as wanted
+                  from read_parquet({comparison.quoted(str(file))}, file_row_number=true)) here
+            join ({told}) told using (address_hash)
+            where told.fingerprint is not null and len(leaving) > 0 order by here.row
+        """
+        found = connection.sql(query).to_arrow_table()
+        return found["row"].to_numpy(), found["leaving"].combine_chunks().cast(pa.list_(pa.int64()))
+
+    def _leaving_at(self, partition: str, rows: np.ndarray) -> pa.Array | None:
+        positions, lists = self._leaving[partition]
+        places = np.searchsorted(positions, rows)
+        hit = np.append(positions, -1)[places] == rows
+        if not hit.any():
+            return None
+        return lists.take(pa.array(places, mask=~hit))
+
+
+def write_gone(
+    connection: duckdb.DuckDBPyConnection,
+    sink: ParquetSink,
+    *,
+    gone: Iterator[pa.RecordBatch],
+    addresses: Sequence[Path],
+) -> Counter[str]:
+    """People who are no longer in the source leave the lists that this sync put them in; counts per partition."""
+    counts: Counter[str] = Counter()
+    files = ", ".join(comparison.quoted(str(path)) for path in addresses)
+    for batch in gone:
+        if not addresses or batch.num_rows == 0:
+            continue
+        connection.register("leavers", pa.Table.from_batches([batch]))
+        query = f"""
+            select leavers.address_hash, any_value(known.email) as email, any_value(leavers.as_of) as as_of,
+                   any_value(leavers.partition) as partition, any_value(leavers.list_ids) as leaving
+            from leavers join read_parquet([{files}]) known using (address_hash)
+            group by leavers.address_hash order by leavers.address_hash
+        """
+        found = connection.sql(query).to_arrow_table()
+        connection.unregister("leavers")
+        sink.write(_unlisted(found))
+        counts.update(found["partition"].to_pylist())
+    return counts
+
+
+def _unlisted(found: pa.Table) -> pa.Table:
+    rows = found.num_rows
+    lists = found["leaving"].combine_chunks()
+    texts = pc.binary_join(pc.cast(lists, pa.list_(pa.string())), ",")
+    json_texts = pc.binary_join_element_wise(
+        ',{"email":"', found["email"].combine_chunks(), '","list_ids_included":[],"list_ids_excluded":[', texts, "]}", ""
+    )
+    table = {
+        "address_hash": found["address_hash"],
+        "email": found["email"],
+        "fingerprint": pa.nulls(rows, pa.uint64()),
+        "as_of": found["as_of"],
+        "partition": found["partition"],
+        "change": pa.repeat("gone", rows),
+        "source_key": pa.nulls(rows, pa.string()),
+        "list_ids": pa.repeat(pa.scalar([], pa.list_(pa.int64())), rows),
+        "consent_at": pa.nulls(rows, pa.timestamp("us", tz="UTC")),
+        "consent_evidence": pa.nulls(rows, pa.string()),
+        "json": json_texts,
+    }
+    return pa.table(table).cast(PENDING_SCHEMA)
+
+
+def note_counts(sink: ParquetSink, **facts: object) -> None:
+    """Numbers about the file, kept in it."""
+    sink.note("facts", json.dumps(facts, sort_keys=True))
+
+
+def noted_counts(lake: Lake, path: str) -> dict[str, object]:
+    """The numbers that were noted."""
+    found: dict[str, object] = json.loads(lake.metadata(path).get("facts", "{}"))
+    return found
+
+
+def _count(codes: np.ndarray) -> Counter[str]:
+    found = np.bincount(codes, minlength=max(Change) + 1)
+    return Counter({change.name: int(found[change]) for change in Change if found[change]})
+

@@ -1,0 +1,276 @@
+"""What changed: accepted contacts against what Mailtrap was last told.
+
+One question put to DuckDB over Parquet files, by keyed address hash and fingerprint: it spills to disk instead of
+growing. Belongs here: what counts as new, changed, unchanged, stale, withheld and gone. Not here: where the files
+lie (`assets/changes.py`, `assets/ledger.py`) and how a changed contact is written down (`payload`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from assets.rules.sync import Mode
+
+
+class Change(IntEnum):
+    """What a comparison says about one accepted contact; the first that applies, from the top."""
+
+    erased = 1
+    suppressed = 2
+    unsubscribed = 3
+    no_consent = 4
+    """A newer row, in another partition, said no."""
+    stale = 5
+    """Mailtrap was told something newer."""
+    unchanged = 6
+    newer_unchanged = 7
+    """The same values, said again later: nothing to send, but older rows are stale from now on."""
+    new = 8
+    changed = 9
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether Mailtrap has to be told."""
+        return self in (Change.new, Change.changed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The files of a ledger: at most one base, and parts that overrule it, oldest first."""
+
+    base: Path | None = None
+    parts: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """Who must not be written to, as files with a column `address_hash`; `no_consent` also with `as_of`."""
+
+    erased: tuple[Path, ...] = ()
+    suppressed: tuple[Path, ...] = ()
+    unsubscribed: tuple[Path, ...] = ()
+    no_consent: tuple[Path, ...] = ()
+    """Of other partitions: counts only where it is newer than the row."""
+
+
+TOLD_SCHEMA = pa.schema(
+    [
+        ("address_hash", pa.uuid()),
+        ("fingerprint", pa.uint64()),  # null: Mailtrap holds this person no longer for this sync
+        ("as_of", pa.timestamp("us", tz="UTC")),
+        ("import_id", pa.int64()),
+        ("list_ids", pa.list_(pa.int64())),
+        ("partition", pa.string()),
+    ]
+)
+
+
+def connect(scratch: Path, *, memory_megabytes: int = 512, threads: int = 2) -> duckdb.DuckDBPyConnection:
+    """A private DuckDB that spills into `scratch` and fetches nothing from anywhere."""
+    connection = duckdb.connect(
+        config={
+            "memory_limit": f"{memory_megabytes}MB",
+            "temp_directory": str(scratch),
+            "threads": threads,
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "arrow_lossless_conversion": True,
+        }
+    )
+    connection.execute("set TimeZone = 'UTC'")
+    return connection
+
+
+def compare(
+    connection: duckdb.DuckDBPyConnection,
+    accepted: Sequence[Path],
+    *,
+    told: Told,
+    withheld: Withheld,
+    mode: Mode = "upsert",
+    existing: Path | None = None,
+    resend: bool = False,
+) -> Iterator[pa.RecordBatch]:
+    """For each accepted contact: file (int32), row (int64), change (uint8).
+
+    `accepted` are the files of the partitions at hand; a person in several of them counts in the newest one only.
+    `existing` are the people Mailtrap has, for the modes insert and update. `resend` sends the unchanged again.
+    """
+    if not accepted:
+        return
+    query = f"""
+        with here as ({_accepted(accepted)}),
+             told as ({told_sql(told)}),
+             withheld as ({_withheld(withheld)}),
+             said_no as ({_newest_no(withheld.no_consent)})
+        select here.file::integer as file, here.row::bigint as row,
+               (case
+                  when withheld.change is not null then withheld.change
+                  when said_no.address_hash is not null
+                       and coalesce(said_no.as_of >= here.as_of, true) then {Change.no_consent:d}
+                  when not here.newest then {Change.stale:d}
+                  when told.address_hash is null or told.fingerprint is null then {_when_new(mode)}
+                  when told.fingerprint = here.fingerprint then {_when_same(resend)}
+                  when told.as_of > here.as_of then {Change.stale:d}
+                  else {Change.unchanged if mode == "insert" else Change.changed:d}
+                end)::utinyint as change
+        from here
+        left join told using (address_hash)
+        left join withheld using (address_hash)
+        left join said_no using (address_hash)
+        {_join_existing(existing)}
+    """
+    yield from connection.sql(query).to_arrow_reader(100_000)
+
+
+def gone(
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    present: Sequence[Path],
+    told: Told,
+    partition: str | None,
+) -> Iterator[pa.RecordBatch]:
+    """The ledger rows of people who are in none of the files `present` (column address_hash, nulls ignored)."""
+    here = _hashes(present)
+    where = "" if partition is None else f"and told.partition = {quoted(partition)}"
+    query = f"""
+        select told.* from ({told_sql(told)}) told
+        where told.fingerprint is not null {where}
+          and not exists (select 1 from ({here}) here where here.address_hash = told.address_hash)
+        order by told.address_hash
+    """
+    yield from connection.sql(query).to_arrow_reader(100_000)
+
+
+def overtaken(
+    connection: duckdb.DuckDBPyConnection, pending: Path, *, told: Told, resend: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """The rows of pending contacts that need not, or must not, be sent any more: row (int64), change (uint8)."""
+    same = "false" if resend else "told.fingerprint is not distinct from here.fingerprint"
+    query = f"""
+        select here.file_row_number::bigint as row,
+               (case when {same} then {Change.unchanged:d} else {Change.stale:d} end)::utinyint as change
+        from read_parquet({quoted(str(pending))}, file_row_number=true) here
+        join ({told_sql(told)}) told using (address_hash)
+        where {same} or told.as_of > here.as_of
+    """
+    yield from connection.sql(query).to_arrow_reader(100_000)
+
+
+def told_sql(told: Told) -> str:
+    """What Mailtrap was last told, one row a person; people it holds no longer have no fingerprint."""
+    names = ", ".join(TOLD_SCHEMA.names)
+    base = _read(told.base, names) if told.base else None
+    if not told.parts:
+        return base or _nobody()
+    parts = " union all ".join(f"select *, {seq} as seq from ({_read(path, names)})" for seq, path in enumerate(told.parts))
+    newest = f"""
+        select {names} from (
+            select *, row_number() over (partition by address_hash order by seq desc) as place from ({parts})
+        ) where place = 1
+    """
+    if base is None:
+        return newest
+    return f"""
+        select * from ({base}) base
+        where not exists (select 1 from ({parts}) part where part.address_hash = base.address_hash)
+        union all by name select * from ({newest})
+    """
+
+
+def quoted(text: str) -> str:
+    """A string as a SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def as_utc(moment: datetime) -> str:
+    """A moment as a SQL literal."""
+    return f"timestamptz {quoted(moment.isoformat())}"
+
+
+def _accepted(files: Sequence[Path]) -> str:
+    each = " union all ".join(
+        f"select {number} as file, file_row_number as row, _address_hash as address_hash, "
+        f"_fingerprint as fingerprint, _as_of as as_of from read_parquet({quoted(str(path))}, file_row_number=true)"
+        for number, path in enumerate(files)
+    )
+    if len(files) == 1:
+        return f"select *, true as newest from ({each})"
+    return f"""
+        select *, row_number() over (
+            partition by address_hash order by as_of desc nulls last, file desc, fingerprint) = 1 as newest
+        from ({each})
+    """
+
+
+def _withheld(withheld: Withheld) -> str:
+    groups = (
+        (Change.erased, withheld.erased),
+        (Change.suppressed, withheld.suppressed),
+        (Change.unsubscribed, withheld.unsubscribed),
+    )
+    each = [
+        f"select address_hash, {change:d} as change from read_parquet({quoted(str(path))})"
+        for change, paths in groups
+        for path in paths
+    ]
+    if not each:
+        return f"select address_hash, null::integer as change from ({_nobody()})"
+    return f"select address_hash, min(change) as change from ({' union all '.join(each)}) group by address_hash"
+
+
+def _newest_no(paths: Sequence[Path]) -> str:
+    if not paths:
+        return f"select address_hash, as_of from ({_nobody()})"
+    files = ", ".join(quoted(str(path)) for path in paths)
+    # A no without a date is newer than anything: nobody can say that it is old.
+    return f"""
+        select address_hash, case when bool_or(as_of is null) then null else max(as_of) end as as_of
+        from read_parquet([{files}]) group by address_hash
+    """
+
+
+def _when_new(mode: Mode) -> str:
+    if mode == "insert":
+        return f"(case when existing.address_hash is null then {Change.new:d} else {Change.unchanged:d} end)"
+    if mode == "update":
+        return f"(case when existing.address_hash is null then {Change.unchanged:d} else {Change.changed:d} end)"
+    return f"{Change.new:d}"
+
+
+def _when_same(resend: bool) -> str:
+    if resend:
+        return f"{Change.changed:d}"
+    newer = "here.as_of > told.as_of or (here.as_of is not null and told.as_of is null)"
+    return f"(case when {newer} then {Change.newer_unchanged:d} else {Change.unchanged:d} end)"
+
+
+def _join_existing(existing: Path | None) -> str:
+    people = _nobody() if existing is None else f"select distinct address_hash from read_parquet({quoted(str(existing))})"
+    return f"left join (select address_hash from ({people})) existing using (address_hash)"
+
+
+def _hashes(paths: Sequence[Path]) -> str:
+    if not paths:
+        return f"select address_hash from ({_nobody()})"
+    each = (
+        f"select columns('^_?address_hash$') as address_hash from read_parquet({quoted(str(path))})" for path in paths
+    )
+    return f"select address_hash from ({' union all '.join(each)}) where address_hash is not null"
+
+
+def _read(path: Path, names: str) -> str:
+    return f"select {names} from read_parquet({quoted(str(path))})"
+
+
+def _nobody() -> str:
+    return (
+        "select null::uuid as address_hash, null::ubigint as fingerprint, null::timestamptz as as_of, "
+        "null::bigint as import_id, null::bigint[] as list_ids, null::varchar as partition where false"
+    )

@@ -1,0 +1,189 @@
+"""A contact as Mailtrap's import wants it: one JSON object a row, written by DuckDB, column by column.
+
+Belongs here: the JSON of a contact, its fingerprint, where payloads are cut, and their bodies. The same input gives
+the same bytes in any time zone, locale or hash seed. Not here: which contacts are sent (`comparison`), and sending.
+
+Mailtrap: POST /contacts/imports takes {"contacts": [{email, fields, list_ids_included, list_ids_excluded}]}, at most
+50,000 of them; omitted fields keep their value.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.rules.comparison import quoted
+from assets.rules.sync import FieldRule, Sync
+
+ROWS_AT_MOST = 50_000
+HEAD, TAIL = b'{"contacts":[', b"]}"
+FINGERPRINT_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class ListIds:
+    """The lists of a sync as Mailtrap numbers them."""
+
+    include: tuple[int, ...] = ()
+    exclude: tuple[int, ...] = ()
+    by_name: Mapping[str, int] | None = None
+    """For `lists.from_column`: what its names mean."""
+
+
+def fingerprint_sql(sync: Sync, key: bytes) -> str:
+    """A 64-bit keyed hash of what Mailtrap would be told, as SQL over accepted contacts.
+
+    Written over plain text, not over DuckDB's own hash, which may change with its version.
+    """
+    lists = (sorted(map(str, sync.lists.include)), sorted(map(str, sync.lists.exclude)))
+    kinds = [(rule.merge_tag, rule.type, rule.nulls) for rule in sync.fields]
+    seed = hashlib.blake2b(repr((FINGERPRINT_VERSION, lists, kinds)).encode(), key=key[:64], digest_size=16)
+    values = [f"coalesce({_plain(rule)}, chr(30))" for rule in sync.fields]
+    if sync.lists.from_column:
+        values.append("coalesce(array_to_string(list_sort(_lists), chr(29)), chr(30))")
+    parts = ", chr(31), ".join([quoted(seed.hexdigest()), "email", *values])
+    return f"md5_number_lower(concat({parts}))"
+
+
+def with_fingerprint(
+    connection: duckdb.DuckDBPyConnection, contacts: pa.Table, *, sync: Sync, key: bytes
+) -> pa.Table:
+    """Accepted contacts with the column `_fingerprint`."""
+    connection.register("contacts", contacts.drop_columns(_uncounted(contacts)))
+    try:
+        found = connection.sql(f"select {fingerprint_sql(sync, key)} as f from contacts").to_arrow_table()
+    finally:
+        connection.unregister("contacts")
+    return contacts.append_column("_fingerprint", found["f"])
+
+
+def contact_json(
+    connection: duckdb.DuckDBPyConnection, contacts: pa.Table, *, sync: Sync, lists: ListIds
+) -> pa.ChunkedArray:
+    """Each contact as JSON with a comma before it, so that neighbours in one buffer are already a list.
+
+    `contacts` has the columns of accepted contacts, and `_leaving` (list of ids) where lists are to be left.
+    """
+    columns = set(contacts.column_names)
+    connection.register("contacts", contacts.drop_columns(_uncounted(contacts)))
+    try:
+        found = connection.sql(f"select {_json_sql(sync, lists, '_leaving' in columns)} as j from contacts")
+        return found.to_arrow_table()["j"]
+    finally:
+        connection.unregister("contacts")
+
+
+def unlisted_json(emails: pa.Array, list_ids: Sequence[int]) -> pa.Array:
+    """People leave lists: only that, no field of theirs is touched."""
+    ids = ",".join(map(str, list_ids))
+    return pc.binary_join_element_wise(
+        ',{"email":"', emails, f'","list_ids_included":[],"list_ids_excluded":[{ids}]}}', ""
+    )
+
+
+def rows_that_fit(lengths: np.ndarray, *, rows_per_payload: int, bytes_per_payload: int) -> int:
+    """How many of the next rows one payload takes: at least one, at most both caps."""
+    most = min(len(lengths), rows_per_payload, ROWS_AT_MOST)
+    ends = np.cumsum(lengths[:most], dtype=np.int64) + len(HEAD) + len(TAIL) - 1
+    return max(1, int(np.searchsorted(ends, bytes_per_payload, side="right")))
+
+
+def body(contacts: pa.ChunkedArray | pa.Array) -> list[memoryview | bytes]:
+    """The request body as pieces: the rows are not copied where they lie side by side."""
+    chunks = contacts.chunks if isinstance(contacts, pa.ChunkedArray) else [contacts]
+    pieces = [_bytes_of(chunk) for chunk in chunks if len(chunk)]
+    if pieces:
+        pieces[0] = pieces[0][1:]
+    return [HEAD, *pieces, TAIL]
+
+
+def digest(pieces: Sequence[memoryview | bytes]) -> tuple[str, int]:
+    """The SHA-256 of a body and its length, to know it again without keeping it."""
+    seen, length = hashlib.sha256(), 0
+    for piece in pieces:
+        seen.update(piece)
+        length += len(piece)
+    return seen.hexdigest(), length
+
+
+def _bytes_of(chunk: pa.Array) -> memoryview:
+    text = chunk.cast(pa.large_string()) if not pa.types.is_large_string(chunk.type) else chunk
+    offsets = np.frombuffer(text.buffers()[1], dtype=np.int64, count=text.offset + len(text) + 1)
+    start, end = int(offsets[text.offset]), int(offsets[text.offset + len(text)])
+    return memoryview(text.buffers()[2])[start:end]
+
+
+def _uncounted(contacts: pa.Table) -> list[str]:
+    # DuckDB need not see what is not part of the JSON, least of all extension types.
+    kept = {"_lists", "_leaving"}
+    return [name for name in contacts.column_names if name.startswith("_") and name not in kept]
+
+
+def _json_sql(sync: Sync, lists: ListIds, leaving: bool) -> str:
+    fields = [_member(rule) for rule in sync.fields]
+    # Every member begins with a comma; the first one's is cut off.
+    inside = f"substr(concat({', '.join(fields)}), 2)" if fields else "''"
+    return (
+        f"""concat(',{{"email":"', email, '","fields":{{', {inside}, '}}', """
+        f"""{_ids("list_ids_included", _included(sync, lists))}, {_ids("list_ids_excluded", _excluded(lists, leaving))}, '}}')"""
+    )
+
+
+def included_sql(sync: Sync, lists: ListIds) -> str:
+    """The lists a contact shall be in, as SQL over accepted contacts."""
+    included = _included(sync, lists)
+    return included if isinstance(included, str) else f"[{', '.join(map(str, included))}]::bigint[]"
+
+
+def _included(sync: Sync, lists: ListIds) -> str | tuple[int, ...]:
+    if not sync.lists.from_column:
+        return lists.include
+    names = ", ".join(quoted(name) for name in (lists.by_name or {})) or "''"
+    ids = ", ".join(str(each) for each in (lists.by_name or {}).values()) or "0"
+    fixed = f"[{', '.join(map(str, lists.include))}]::bigint[]"
+    own = f"list_transform(coalesce(_lists, []), name -> map([{names}], [{ids}])[name]::bigint)"
+    return f"list_sort(list_distinct(list_concat({fixed}, {own})))"
+
+
+def _excluded(lists: ListIds, leaving: bool) -> str | tuple[int, ...]:
+    if not leaving:
+        return lists.exclude
+    fixed = f"[{', '.join(map(str, lists.exclude))}]::bigint[]"
+    return f"list_sort(list_distinct(list_concat({fixed}, coalesce(_leaving, []))))"
+
+
+def _ids(key: str, ids: str | tuple[int, ...]) -> str:
+    if isinstance(ids, tuple):
+        return quoted(f',"{key}":[{",".join(map(str, ids))}]' if ids else "")
+    return f"""(case when len({ids}) > 0 then concat(',"{key}":[', array_to_string({ids}, ','), ']') else '' end)"""
+
+
+def _member(rule: FieldRule) -> str:
+    head = quoted("," + _json_text(rule.merge_tag) + ":")
+    null = quoted("," + _json_text(rule.merge_tag) + ":null") if rule.nulls == "clear" else "''"
+    column = _identifier(rule.merge_tag)
+    if rule.type == "text":
+        value = f"to_json({column})::varchar"
+    elif rule.type == "date":
+        value = f"'\"', strftime({column}, '%Y-%m-%d'), '\"'"
+    else:
+        value = f"{column}::varchar"
+    return f"case when {column} is null then {null} else concat({head}, {value}) end"
+
+
+def _plain(rule: FieldRule) -> str:
+    column = _identifier(rule.merge_tag)
+    return column if rule.type == "text" else f"{column}::varchar"
+
+
+def _json_text(text: str) -> str:
+    return json.dumps(text)
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,98 @@
+"""The one place where syncs, assets, resources and jobs meet.
+
+Dagster loads `defs`; the command and the tests call `build_definitions`. Reading sync files and the environment
+happens here and nowhere below.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assets.account import account_assets
+from assets.changes import pending_contacts
+from assets.contacts import screened_contacts
+from assets.exports import exported_contacts
+from assets.imports import contact_imports
+from assets.rules.sync import Sync, SyncFileError
+from assets.rules.sync_file import load_syncs
+from assets.source_rows import source_rows
+from pipelines.jobs import full_resync_job, sync_job
+from pipelines.schedules import schedule_of
+from resources import settings
+from resources.errors import SettingsError
+from resources.mailtrap.settings import MailtrapResource
+from resources.store.settings import StoreResource
+from resources.warehouses.settings import WarehouseResource
+
+DEFAULT_OWNERS = ["team:data"]
+
+
+def build_definitions(
+    syncs: Sequence[Sync] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    resources: Mapping[str, Any] | None = None,
+) -> dg.Definitions:
+    """Everything that Dagster shows; each part can be replaced."""
+    environ = os.environ if environ is None else environ
+    found = read_syncs(environ) if syncs is None else tuple(syncs)
+    jobs = {sync.name: sync_job(sync) for sync in found}
+    return dg.Definitions(
+        assets=[*account_assets(), exported_contacts, *(asset for sync in found for asset in assets_of(sync))],
+        jobs=[*jobs.values(), *(full_resync_job(sync) for sync in found)],
+        schedules=[schedule_of(sync, jobs[sync.name]) for sync in found if sync.schedule],
+        resources={**resources_from(environ), **(resources or {})},
+        executor=dg.in_process_executor,
+    )
+
+
+def assets_of(sync: Sync) -> list[dg.AssetsDefinition]:
+    """The tables of one sync, in the order in which they are made."""
+    owners = list(sync.owners) or DEFAULT_OWNERS
+    return [make(sync, owners=owners) for make in (source_rows, screened_contacts, pending_contacts, contact_imports)]
+
+
+def read_syncs(environ: Mapping[str, str]) -> tuple[Sync, ...]:
+    """The syncs of CONTACTS_SYNCS; all that is wrong with their files is said at once."""
+    folder = settings.read(environ).syncs
+    try:
+        return load_syncs(syncs_folder(folder))
+    except SyncFileError as error:
+        raise SettingsError(str(error), "No sync runs until its file is right.", "Mend the lines named.") from None
+
+
+def syncs_folder(folder: Path) -> Path:
+    """The folder as given, or, when that is the default and we are elsewhere, the one beside this file."""
+    beside = Path(__file__).parent / "syncs"
+    return beside if folder == Path("pipelines/syncs") and not folder.is_dir() else folder
+
+
+def resources_from(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The resources, with every setting that is set taken from the environment at run time, secrets unseen."""
+
+    def given(**names: str) -> dict[str, Any]:
+        return {field: dg.EnvVar(name) for field, name in names.items() if environ.get(name, "").strip()}
+
+    default = settings.BY_NAME["CONTACTS_WAREHOUSE"].default
+    return {
+        "store": StoreResource(
+            **given(
+                home="CONTACTS_HOME",
+                lake="CONTACTS_LAKE",
+                journal="CONTACTS_JOURNAL",
+                key="CONTACTS_KEY",
+                rows_per_payload="CONTACTS_ROWS_PER_PAYLOAD",
+                bytes_per_payload="CONTACTS_BYTES_PER_PAYLOAD",
+                poll_seconds="CONTACTS_POLL_SECONDS",
+                job_deadline_seconds="CONTACTS_JOB_DEADLINE_SECONDS",
+            )
+        ),
+        "warehouse": WarehouseResource(**{"url": default, **given(url="CONTACTS_WAREHOUSE")}),
+        "mailtrap": MailtrapResource.from_environment(environ),
+    }
+
+
+defs = build_definitions()

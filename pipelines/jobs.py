@@ -1,0 +1,43 @@
+"""Jobs: for each sync one that runs it and one that resends everything; and the export for analysts.
+
+Belongs here: which assets run together, in which executor, under which tags. Not here: when (`schedules`, `sensors`).
+"""
+
+import dagster as dg
+
+from assets.rules.sync import Sync
+
+MAX_RUNTIME_SECONDS = 6 * 3600
+SYNC_TAG = "contacts/sync"
+
+
+def sync_job(sync: Sync) -> dg.JobDefinition | dg.unresolved_asset_job_definition.UnresolvedAssetJobDefinition:  # type: ignore[name-defined]
+    """Pull, screen, compare and send: the sync as its schedule runs it."""
+    return dg.define_asset_job(
+        f"sync_{sync.name}",
+        selection=_tables(sync),
+        description=f"Bring Mailtrap up to date with the rows of {sync.name}. Sends only what changed.",
+        tags=_tags(sync),
+        executor_def=dg.in_process_executor,
+    )
+
+
+def full_resync_job(sync: Sync):  # type: ignore[no-untyped-def]
+    """The same, but everything is sent again."""
+    return dg.define_asset_job(
+        f"full_resync_{sync.name}",
+        selection=_tables(sync),
+        description=f"Send every accepted contact of {sync.name} again, also the unchanged ones.",
+        config={"ops": {f"{sync.name}__pending_contacts": {"config": {"full_resync": True}}}},
+        tags=_tags(sync),
+        executor_def=dg.in_process_executor,
+    )
+
+
+def _tables(sync: Sync) -> dg.AssetSelection:
+    names = ("source_rows", "accepted_contacts", "rejections", "pending_contacts", "contact_imports")
+    return dg.AssetSelection.assets(*(dg.AssetKey([sync.name, name]) for name in names))
+
+
+def _tags(sync: Sync) -> dict[str, str]:
+    return {SYNC_TAG: sync.name, "dagster/max_runtime": str(MAX_RUNTIME_SECONDS)}

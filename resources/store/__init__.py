@@ -1,0 +1,1 @@
+"""What we keep, opened together: home, lake, journal. `store` is plain, `settings` is for Dagster."""

@@ -1,0 +1,55 @@
+"""The store as a Dagster resource: its settings as described fields, and a plain `Store` at run time."""
+
+import contextlib
+from collections.abc import Iterator
+
+import dagster as dg
+from pydantic import Field
+
+from resources import settings
+from resources.store.store import Store, open_store
+
+
+class StoreResource(dg.ConfigurableResource[Store]):
+    """Home, lake and journal; assets receive a plain `Store`."""
+
+    home: str = Field(default=".contacts", description=settings.describe("CONTACTS_HOME"))
+    lake: str | None = Field(default=None, description=settings.describe("CONTACTS_LAKE"))
+    journal: str | None = Field(default=None, repr=False, description=settings.describe("CONTACTS_JOURNAL"))
+    key: str | None = Field(default=None, repr=False, description=settings.describe("CONTACTS_KEY"))
+    rows_per_payload: str | None = Field(
+        default=None, description=settings.describe("CONTACTS_ROWS_PER_PAYLOAD")
+    )
+    bytes_per_payload: str | None = Field(
+        default=None, description=settings.describe("CONTACTS_BYTES_PER_PAYLOAD")
+    )
+    poll_seconds: str | None = Field(default=None, description=settings.describe("CONTACTS_POLL_SECONDS"))
+    job_deadline_seconds: str | None = Field(
+        default=None, description=settings.describe("CONTACTS_JOB_DEADLINE_SECONDS")
+    )
+
+    @contextlib.contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Store]:
+        """Open the store for as long as the step takes."""
+        given = {
+            "CONTACTS_HOME": self.home,
+            "CONTACTS_LAKE": self.lake,
+            "CONTACTS_JOURNAL": self.journal,
+            "CONTACTS_KEY": self.key,
+            "CONTACTS_ROWS_PER_PAYLOAD": self.rows_per_payload,
+            "CONTACTS_BYTES_PER_PAYLOAD": self.bytes_per_payload,
+            "CONTACTS_POLL_SECONDS": self.poll_seconds,
+            "CONTACTS_JOB_DEADLINE_SECONDS": self.job_deadline_seconds,
+        }
+        known = settings.read({name: value for name, value in given.items() if value is not None})
+        with open_store(
+            str(known.home),
+            lake=known.lake,
+            journal=known.journal,
+            key=known.key,
+            rows_per_payload=known.rows_per_payload,
+            bytes_per_payload=known.bytes_per_payload,
+            poll_seconds=known.poll_seconds,
+            job_deadline_seconds=known.job_deadline_seconds,
+        ) as store:
+            yield store

@@ -1,0 +1,59 @@
+"""The store: the key, the lake and the journal of one installation, opened from the settings.
+
+Only opening and closing. What lies in the lake and the journal belongs to the assets.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from resources.home import Home, open_home
+from resources.journal import Journal, open_journal
+from resources.lake import Lake
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Where we keep things, and how much goes into a payload."""
+
+    home: Home
+    lake: Lake
+    journal: Journal
+    rows_per_payload: int = 50_000
+    bytes_per_payload: int = 20_000_000
+    poll_seconds: float | None = None
+    job_deadline_seconds: float = 3600.0
+
+    @property
+    def key(self) -> bytes:
+        """The key of the keyed hashes."""
+        return self.home.key
+
+
+@contextlib.contextmanager
+def open_store(
+    home: str,
+    *,
+    lake: str,
+    journal: str,
+    key: str | None = None,
+    rows_per_payload: int = 50_000,
+    bytes_per_payload: int = 20_000_000,
+    poll_seconds: float | None = None,
+    job_deadline_seconds: float = 3600.0,
+) -> Iterator[Store]:
+    """Open home, lake and journal, and give the journal's connections back at the end."""
+    opened = open_home(home, key)
+    records = open_journal(journal)
+    try:
+        yield Store(
+            home=opened,
+            lake=Lake(lake),
+            journal=records,
+            rows_per_payload=rows_per_payload,
+            bytes_per_payload=bytes_per_payload,
+            poll_seconds=poll_seconds,
+            job_deadline_seconds=job_deadline_seconds,
+        )
+    finally:
+        records.close()
