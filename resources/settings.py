@@ -18,6 +18,7 @@ from resources.errors import SettingsError
 
 T = TypeVar("T")
 PathStyle = Literal["account", "plain"]
+Auth = Literal["bearer", "api-token"]
 
 # "You can import up to 50,000 contacts per request": Mailtrap's API reference, POST /contacts/imports
 MOST_ROWS_PER_PAYLOAD = 50_000
@@ -65,6 +66,11 @@ SETTINGS: tuple[Setting, ...] = (
         "MAILTRAP_PATH_STYLE",
         "account",
         "How the paths of the API begin: `account` for /api/accounts/{id}/contacts, `plain` for /api/contacts.",
+    ),
+    Setting(
+        "MAILTRAP_AUTH",
+        "bearer",
+        "How the token is sent: `bearer` for `Authorization: Bearer`, `api-token` for `Api-Token`. Mailtrap takes both.",
     ),
     Setting(
         "MAILTRAP_DOWNLOAD_HOSTS",
@@ -157,6 +163,7 @@ class Settings:
     account_id: int | None
     api_url: str
     path_style: PathStyle
+    auth: Auth
     download_hosts: tuple[str, ...]
     home: Path
     lake: str
@@ -187,6 +194,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         "account_id": given.read_or_none("MAILTRAP_ACCOUNT_ID", _whole_number),
         "api_url": given.read("MAILTRAP_API_URL", _api_url),
         "path_style": given.read("MAILTRAP_PATH_STYLE", _path_style),
+        "auth": given.read("MAILTRAP_AUTH", _auth),
         "download_hosts": given.read("MAILTRAP_DOWNLOAD_HOSTS", _hosts),
         "home": home,
         "lake": given.read("CONTACTS_LAKE", str, home=home),
@@ -338,6 +346,12 @@ def _path_style(text: str) -> PathStyle:
     if text not in ("account", "plain"):
         raise _UnfitError("is neither `account` nor `plain`")
     return cast(PathStyle, text)
+
+
+def _auth(text: str) -> Auth:
+    if text not in ("bearer", "api-token"):
+        raise _UnfitError("is neither `bearer` nor `api-token`")
+    return cast(Auth, text)
 
 
 def _folder(text: str) -> Path:

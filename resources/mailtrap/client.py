@@ -28,6 +28,7 @@ from resources.mailtrap.connection import Body, Connection, Request, check_origi
 from resources.mailtrap.downloads import Downloaded, Downloader, Sink
 from resources.mailtrap.retries import Answer, NoAnswer, may_have_been_processed, may_repeat, pause_seconds
 from resources.mailtrap.retries import retry_after_seconds as read_retry_after
+from resources.settings import Auth
 
 T = TypeVar("T")
 J = TypeVar("J", bound=polls.Job)
@@ -42,13 +43,13 @@ _PAGES_AT_MOST = 100_000
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """What a client needs to know; see `environment.py` for the variables and `settings.py` for Dagster."""
+    """What a client needs to know; `session.py` makes it from the settings, `settings.py` from Dagster's."""
 
     token: str = field(repr=False)
     account_id: int | None = None
     url: str = DEFAULT_URL
     path_style: wire.PathStyle = "account"
-    auth: str = "bearer"  # or "api-token"
+    auth: Auth = "bearer"
     download_hosts: tuple[str, ...] = DEFAULT_DOWNLOAD_HOSTS
     limits: Limits = field(default_factory=Limits)
     timeout_seconds: float = 60.0

@@ -15,6 +15,7 @@ VARIED: dict[str, tuple[str, str, object]] = {
     "MAILTRAP_ACCOUNT_ID": ("3229", "account_id", 3229),
     "MAILTRAP_API_URL": ("http://127.0.0.1:8025/", "api_url", "http://127.0.0.1:8025"),
     "MAILTRAP_PATH_STYLE": ("plain", "path_style", "plain"),
+    "MAILTRAP_AUTH": ("api-token", "auth", "api-token"),
     "MAILTRAP_DOWNLOAD_HOSTS": (
         "Files.example.com:8443, *.s3.amazonaws.com",
         "download_hosts",
