@@ -143,12 +143,16 @@ def _csv(source: Given, report: Report) -> None:
             report, "columns", "is a list, but the file has a header.", "Write {name in the file: our name}."
         )
     if isinstance(columns, Given):
-        ours = list(columns.values.values())
-        for name in (name for name in columns if columns.has(name) and ours.count(columns[name]) > 1):
-            columns.problem(
-                report, name, "gives a column the name that another one gets.", "Choose another name."
-            )
+        _refuse_twins(columns, report)
     _dialect(csv, report)
+
+
+def _refuse_twins(columns: Given, report: Report) -> None:
+    seen: set[object] = set()
+    for name in (name for name in columns if columns.has(name)):
+        if columns[name] in seen:
+            columns.problem(report, name, "gets the name that another column has.", "Choose another name.")
+        seen.add(columns[name])
 
 
 def _dialect(csv: Given, report: Report) -> None:

@@ -6,7 +6,6 @@ key has which shape (`keys`), and what cannot go together (`mixes`).
 
 A message names the kind of what it found, never the value: a value may be somebody's address.
 """
-# ruff: noqa: D102 - what `read`, `words` and `schema` promise is said once, in Shape
 
 import math
 import re

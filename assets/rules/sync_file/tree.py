@@ -138,14 +138,19 @@ def _only_plain_events(text: str, report: Report) -> bool:
 
 
 def _report_syntax(error: yaml.MarkedYAMLError, report: Report) -> None:
-    mark = error.problem_mark or error.context_mark
-    line = mark.line + 1 if mark else 1
     said = f"{error.context} {error.problem}"  # never str(error): that quotes the file's text
     for pattern, happened, remedy in _SYNTAX:
         if re.search(pattern, said):
-            report.add(line, "", happened, remedy)
+            # What is never closed is mended where it was opened.
+            mark = error.context_mark if remedy.startswith("Close") else None
+            report.add(_line(mark or error.problem_mark), "", happened, remedy)
             return
+    line = _line(error.problem_mark)
     report.add(line, "", "the file is not valid YAML here.", "Check indentation, quotes and brackets.")
+
+
+def _line(mark: yaml.Mark | None) -> int:
+    return mark.line + 1 if mark else 1
 
 
 class _TreeBuilder:
