@@ -9,7 +9,10 @@ Belongs here: reading the stream, and counting what was seen. Not here: gzip (`g
     export.seen.rows, export.seen.misfits
 """
 
+import contextlib
+import queue
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -33,6 +36,10 @@ _BLOCK_BYTES = 1 << 20  # 8 MB blocks let memory grow with the file, measured; a
 _HEADER_BYTES = 1 << 18
 _BOM = b"\xef\xbb\xbf"
 DEFAULT_CAPS = Caps()
+
+
+_AHEAD = 2
+_REPEATED = 0.25
 
 
 @dataclass(slots=True)
@@ -151,6 +158,61 @@ def open_export(
     delimiter, headers = read_header(line)
     layout = match_headers(headers, fields)
     return Export(stream, layout, delimiter, lists or {}, status)
+
+
+def worth_a_dictionary(rows: pa.RecordBatch) -> list[str]:
+    """The columns whose values repeat: only there a dictionary makes Parquet smaller, and elsewhere it costs time."""
+    flat = [
+        name
+        for name, kind in zip(rows.schema.names, rows.schema.types, strict=True)
+        if not pa.types.is_nested(kind)
+    ]
+    return [name for name in flat if pc.count_distinct(rows[name]).as_py() < _REPEATED * rows.num_rows]
+
+
+@contextlib.contextmanager
+def ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[Iterator[pa.RecordBatch]]:
+    """The same batches, made in a thread while the former ones are written; it ends with the block."""
+    reader = _ReadAhead(batches)
+    reader.start()
+    try:
+        yield reader.taken()
+    finally:
+        reader.stopped.set()
+        reader.join()
+
+
+class _ReadAhead(threading.Thread):
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        super().__init__(name="export-reader", daemon=True)
+        self.stopped = threading.Event()
+        self._batches = batches
+        self._ready: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(_AHEAD)
+
+    def run(self) -> None:
+        """Make batches until there are no more, or nobody wants them."""
+        try:
+            for batch in self._batches:
+                self._put(batch)
+                if self.stopped.is_set():
+                    return
+        except BaseException as error:  # noqa: BLE001 - raised again where the batches are taken
+            self._put(error)
+        else:
+            self._put(None)
+
+    def taken(self) -> Iterator[pa.RecordBatch]:
+        """The batches in their order; an error where it happened."""
+        while (item := self._ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def _put(self, item: pa.RecordBatch | BaseException | None) -> None:
+        while not self.stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                self._ready.put(item, timeout=0.1)
+                return
 
 
 def _first_record(stream: GunzipStream) -> str:
