@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 
+import click
 import pytest
 
+from pipelines.command import cli
 from resources.settings import BY_NAME, markdown_table
 from tests.tree import ROOT, shipped_files
 
@@ -13,8 +15,6 @@ PAGES = tuple(
     for path in shipped_files()
     if path.suffix == ".md" and (path.parts[0] == "docs" or path == Path("README.md"))
 )
-# The commands of the operator's surface: others script against them.
-COMMANDS = {"check", "plan", "sync", "export", "drift", "explain", "access", "erase", "local-mailtrap"}
 # A place where a word stands for any name, such as lake/<sync>/ or docs/decisions/NNNN-title.md
 PLACEHOLDER = re.compile(r"[<>{}*…$]|NNNN|\.\.\.")
 
@@ -92,14 +92,39 @@ def test_settings_on_a_page_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_commands_on_a_page_exist(page: Path) -> None:
-    """`mailtrap-contacts something` is a command of the operator's surface."""
-    named = {
-        word
-        for code in code_of(page)
-        for word in re.findall(r"(?:^|[ /])mailtrap-contacts +([a-z][a-z-]*)", code)
-    }
-    assert named - COMMANDS == set()
+def test_commands_on_a_page_can_be_typed(page: Path) -> None:
+    """`mailtrap-contacts something --option` is a command that has this option."""
+    wrong = []
+    for code in code_of(page):
+        for name, words in re.findall(r"(?:^|[ /])mailtrap-contacts +([a-z][a-z-]*)([^|;&#]*)", code):
+            command = cli.commands.get(name)
+            if command is None:
+                wrong.append(name)
+            elif name != "local-mailtrap":  # it hands its words on
+                wrong += [
+                    f"{name} {option}"
+                    for option in re.findall(r"--[a-z-]+", words)
+                    if option not in options_of(command)
+                ]
+    assert wrong == []
+
+
+def options_of(command: click.Command) -> set[str]:
+    """What a command understands, and --help."""
+    return {"--help", *(option for parameter in command.params for option in parameter.opts)}
+
+
+def test_every_command_is_explained() -> None:
+    """What can be typed stands on the page about running, with every option that it has."""
+    page = text_of(Path("docs/running.md"))
+    missing = [f"{name}" for name in cli.commands if f"mailtrap-contacts {name}" not in page]
+    missing += [
+        f"{name} {option}"
+        for name, command in cli.commands.items()
+        for option in options_of(command)
+        if option.startswith("--") and f"`{option}" not in page and option != "--help"
+    ]
+    assert missing == []
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
@@ -132,7 +157,7 @@ def test_every_make_target_is_explained() -> None:
 def test_the_page_of_settings_is_made_from_the_table() -> None:
     """docs/settings.md holds every setting with its default and its meaning, as the code has them."""
     assert markdown_table() in text_of(Path("docs/settings.md")), (
-        "write it anew from resources.settings.markdown_table()"
+        "the table must be what resources.settings.markdown_table() returns"
     )
 
 
