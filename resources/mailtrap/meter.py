@@ -263,6 +263,8 @@ class _Turn:
             anew = {"free_at": self.now + window.limit.holds_seconds, "epoch": self.epoch}
             self.connection.execute(sa.update(_places).where(in_places, elsewhen).values(anew))
             self.connection.execute(sa.delete(_places).where(in_places, _places.c.free_at <= self.now))
+            mine = sa.and_(_windows.c.name == window.name, _windows.c.closed_until > self.now + _LONGEST_CLOSED_SECONDS)
+            self.connection.execute(sa.update(_windows).where(mine).values(closed_until=anew["free_at"]))
             dead = sa.or_(
                 _tickets.c.epoch != self.epoch,
                 _tickets.c.alive_until <= self.now,
@@ -276,7 +278,7 @@ class _Turn:
         for row in self.connection.execute(sa.select(_places).where(_places.c.window.in_(names))):
             free_at[row.window].append(row.free_at)
         closed = {
-            row.name: min(row.closed_until, self.now + _LONGEST_CLOSED_SECONDS)
+            row.name: row.closed_until
             for row in self.connection.execute(sa.select(_windows).where(_windows.c.name.in_(names)))
             if row.epoch == self.epoch
         }
