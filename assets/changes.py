@@ -6,15 +6,18 @@ contact is written (`rules/payload`), and sending (`imports`).
 """
 
 import contextlib
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -30,7 +33,7 @@ from assets.rules import comparison, guards
 from assets.rules.comparison import TOLD_SCHEMA, Change, Told, Withheld
 from assets.rules.payload import ListIds
 from assets.rules.sync import DayPartition, Sync
-from resources.errors import UnfinishedError
+from resources.errors import GuardError, UnfinishedError
 from resources.journal import Lease
 from resources.lake import Lake, ParquetSink
 from resources.mailtrap.client import MailtrapClient
@@ -44,6 +47,8 @@ class SyncConfig(dg.Config):
 
     full_resync: bool = False
     """Send every accepted contact again, also those that Mailtrap was told already."""
+    plan_digest: str = ""
+    """Send exactly what this plan promised, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ def pending_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         store: dg.ResourceParam[Store],
     ) -> dg.MaterializeResult[None]:
         settle(mailtrap, store)
-        knowledge = refresh_knowledge(mailtrap, store.lake, store.journal, store.key, now=datetime.now(UTC))
+        knowledge = known_about(mailtrap, store, sync)
         lists = prepare(mailtrap, sync, names=names_in_rows(store.lake, sync, partitions_of_run(context)))
         found = find_pending(
             store,
@@ -92,6 +97,7 @@ def pending_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
             lists=lists,
             resend=config.full_resync,
         )
+        keep_to_plan(store.lake, sync, found, plan_digest=config.plan_digest)
         return metadata.of_partitions(context, found.by_partition)
 
     return _pending_contacts
@@ -121,6 +127,12 @@ def settle_under(client: MailtrapClient, store: Store, lease: Lease, *, except_p
             "Their contacts may be on their way, so nothing new is sent until that is known.",
             "Run again later; CONTACTS_JOB_DEADLINE_SECONDS says how long a run waits.",
         )
+
+
+def known_about(client: MailtrapClient, store: Store, sync: Sync) -> Knowledge:
+    """Who is suppressed or unsubscribed, as of now; and, for the modes that ask, whom Mailtrap has."""
+    asks = sync.mode in ("insert", "update")
+    return refresh_knowledge(client, store.lake, store.journal, store.key, now=datetime.now(UTC), contacts=asks)
 
 
 def pace_of(store: Store) -> Pace:
@@ -201,6 +213,33 @@ def find_pending(
         if isinstance(sync.source.partition, DayPartition) and tables is store.lake:
             _advance_dates(store, sync, pending, run_id=run_id)
     return Found(path, rows, by_partition, dict(gone))
+
+
+def keep_to_plan(lake: Lake, sync: Sync, found: Found, *, plan_digest: str) -> None:
+    """Raise when a plan was to be applied and this is not what it promised."""
+    if not plan_digest:
+        return
+    facts = json.loads(lake.metadata(found.path)["facts"])
+    if digest_of(lake, found.path, facts) != plan_digest:
+        lake.delete(found.path)
+        raise GuardError(
+            f"The source or what Mailtrap was told has moved on since the plan of {sync.name} was made.",
+            "Nothing was sent: a plan is applied exactly or not at all.",
+            f"Run `mailtrap-contacts plan {sync.name}` again and look at it.",
+        )
+
+
+def digest_of(lake: Lake, path: str, facts: Mapping[str, Any]) -> str:
+    """What pending contacts amount to, whatever their order: people, values, and the ledger they were compared with."""
+    seen = hashlib.sha256(json.dumps([facts["ledger"], facts["by_partition"], facts["gone"]], sort_keys=True).encode())
+    total = 0
+    for batch in lake.read(path, ["address_hash", "fingerprint"]):
+        people = np.frombuffer(batch["address_hash"].storage.buffers()[1], np.uint64).reshape(-1, 2)[: batch.num_rows]
+        values = pc.fill_null(batch["fingerprint"], 0).to_numpy()
+        mixed = people[:, 0] * np.uint64(0x9E3779B97F4A7C15) ^ people[:, 1] ^ values * np.uint64(0xC2B2AE3D27D4EB4F)
+        total = (total + int(mixed.sum(dtype=np.uint64))) % (1 << 64)
+    seen.update(total.to_bytes(8, "big"))
+    return seen.hexdigest()
 
 
 def names_in_rows(lake: Lake, sync: Sync, partitions: Sequence[str]) -> tuple[str, ...]:

@@ -149,8 +149,14 @@ class Fingerprinting:
 
 def counts_of(lake: Lake, sync: Sync, partition: str) -> dict[str, int]:
     """The counts that the screening of a partition noted."""
-    facts = json.loads(lake.metadata(file_of(sync, "accepted_contacts", partition)).get("facts", "{}"))
-    return {name: count for name, count in facts.items() if isinstance(count, int)}
+    return {name: count for name, count in facts_of(lake, sync, partition).items() if isinstance(count, int)}
+
+
+def facts_of(lake: Lake, sync: Sync, partition: str) -> dict[str, Any]:
+    """All that the screening of a partition noted: counts, and counts by reason."""
+    noted = lake.metadata(file_of(sync, "accepted_contacts", partition)).get("facts", "{}")
+    found: dict[str, Any] = json.loads(noted)
+    return found
 
 
 def judge(sync: Sync, rows: Mapping[str, int]) -> list[guards.Verdict]:

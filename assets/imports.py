@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets import ledger, metadata, refusals
+from assets import contacts, ledger, metadata, refusals
 from assets.changes import COMPRESSION, pace_of, settle_under
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Told
 from assets.failures import told_to_dagster
@@ -269,8 +269,7 @@ def worst(problems: Sequence[ConnectorError]) -> ConnectorError:
 def _reasons(lake: Lake, sync: Sync, partitions: Sequence[str], told: Told) -> dict[str, int]:
     found: Counter[str] = Counter()
     for partition in partitions:
-        noted = json.loads(lake.metadata(f"{sync.name}/accepted_contacts/{partition}.parquet").get("facts", "{}"))
-        found.update(noted.get("rejected_by_reason", {}))
+        found.update(contacts.facts_of(lake, sync, partition).get("rejected_by_reason", {}))
     refused = sum(told.rejected.values())
     return dict(found) | ({refusals.REASON: refused} if refused else {})
 

@@ -70,28 +70,45 @@ def syncs_folder(folder: Path) -> Path:
     return beside if folder == Path("pipelines/syncs") and not folder.is_dir() else folder
 
 
+STORE = {
+    "home": "CONTACTS_HOME",
+    "lake": "CONTACTS_LAKE",
+    "journal": "CONTACTS_JOURNAL",
+    "key": "CONTACTS_KEY",
+    "rows_per_payload": "CONTACTS_ROWS_PER_PAYLOAD",
+    "bytes_per_payload": "CONTACTS_BYTES_PER_PAYLOAD",
+    "poll_seconds": "CONTACTS_POLL_SECONDS",
+    "job_deadline_seconds": "CONTACTS_JOB_DEADLINE_SECONDS",
+}
+MAILTRAP = {
+    "api_token": "MAILTRAP_API_TOKEN",
+    "account_id": "MAILTRAP_ACCOUNT_ID",
+    "api_url": "MAILTRAP_API_URL",
+    "path_style": "MAILTRAP_PATH_STYLE",
+    "auth": "MAILTRAP_AUTH",
+    "download_hosts": "MAILTRAP_DOWNLOAD_HOSTS",
+    "contacts_limit": "MAILTRAP_CONTACTS_LIMIT",
+    "token_limit": "MAILTRAP_TOKEN_LIMIT",
+    "suppressions_limit": "MAILTRAP_SUPPRESSIONS_LIMIT",
+    "timeout_seconds": "CONTACTS_TIMEOUT_SECONDS",
+    "poll_seconds": "CONTACTS_POLL_SECONDS",
+    "job_deadline_seconds": "CONTACTS_JOB_DEADLINE_SECONDS",
+    "home": "CONTACTS_HOME",
+    "journal": "CONTACTS_JOURNAL",
+}
+
+
 def resources_from(environ: Mapping[str, str]) -> dict[str, Any]:
     """The resources, with every setting that is set taken from the environment at run time, secrets unseen."""
 
-    def given(**names: str) -> dict[str, Any]:
+    def given(names: Mapping[str, str]) -> dict[str, Any]:
         return {field: dg.EnvVar(name) for field, name in names.items() if environ.get(name, "").strip()}
 
-    default = settings.BY_NAME["CONTACTS_WAREHOUSE"].default
+    warehouse = {"url": settings.BY_NAME["CONTACTS_WAREHOUSE"].default, **given({"url": "CONTACTS_WAREHOUSE"})}
     return {
-        "store": StoreResource(
-            **given(
-                home="CONTACTS_HOME",
-                lake="CONTACTS_LAKE",
-                journal="CONTACTS_JOURNAL",
-                key="CONTACTS_KEY",
-                rows_per_payload="CONTACTS_ROWS_PER_PAYLOAD",
-                bytes_per_payload="CONTACTS_BYTES_PER_PAYLOAD",
-                poll_seconds="CONTACTS_POLL_SECONDS",
-                job_deadline_seconds="CONTACTS_JOB_DEADLINE_SECONDS",
-            )
-        ),
-        "warehouse": WarehouseResource(**{"url": default, **given(url="CONTACTS_WAREHOUSE")}),
-        "mailtrap": MailtrapResource.from_environment(environ),
+        "store": StoreResource(**given(STORE)),
+        "warehouse": WarehouseResource(**warehouse),
+        "mailtrap": MailtrapResource(**given(MAILTRAP)),
     }
 
 

@@ -163,6 +163,23 @@ def overtaken(
     yield from connection.sql(query).to_arrow_reader(100_000)
 
 
+def differing(
+    connection: duckdb.DuckDBPyConnection, before: Path, after: Path, *, among: Path, columns: Sequence[str]
+) -> dict[str, int]:
+    """In how many of the changed contacts `among` each column of accepted contacts differs."""
+    if not columns:
+        return {}
+    names = ['"' + column.replace('"', '""') + '"' for column in columns]
+    counts = ", ".join(f"count(*) filter (where before.{name} is distinct from after.{name})" for name in names)
+    query = f"""
+        select {counts} from read_parquet({quoted(str(after))}) after
+        join read_parquet({quoted(str(before))}) before using (_address_hash)
+        where _address_hash in
+            (select address_hash from read_parquet({quoted(str(among))}) where change = 'changed')
+    """
+    return dict(zip(columns, connection.sql(query).fetchall()[0], strict=True))
+
+
 def told_sql(told: Told) -> str:
     """What Mailtrap was last told, one row a person; people it holds no longer have no fingerprint."""
     names = ", ".join(TOLD_SCHEMA.names)

@@ -1,0 +1,152 @@
+"""The command `mailtrap-contacts`: words in, exit code out.
+
+Belongs here: what can be typed, and how errors become sentences and exit codes (0 success, 2 config, 3 data,
+4 transient, 5 unknown). Not here: what a command does (`checking`, `planning`, `runs`, `people`). Everything heavy is
+imported where it is used, so that `--help` answers at once.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from resources.errors import EXIT_CODES, ConnectorError
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object of numbers and ids, nothing else.")
+DEBUG = click.option("--debug", is_flag=True, help="Show where an error came from.")
+
+
+class _Commands(click.Group):
+    """Commands in the order in which they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(self.commands)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="mailtrap-contacts")
+def cli() -> None:
+    """Rows of a warehouse become contacts at Mailtrap: consent first, every row accounted for.
+
+    \b
+    Examples:
+      mailtrap-contacts check
+      mailtrap-contacts plan newsletter
+      mailtrap-contacts sync newsletter --partition 2026-01-31
+      mailtrap-contacts export --list Newsletter --status subscribed --out subscribers.parquet
+    """
+
+
+@cli.command()
+@click.argument("sync", required=False)
+@JSON
+@DEBUG
+def check(sync: str | None, as_json: bool, **_: Any) -> int:
+    """Settings, token, account, lists, fields, warehouse, sync files: what is wrong and how to mend it."""
+    from pipelines.checking import check as run
+
+    return run(os.environ, sync=sync, as_json=as_json)
+
+
+@cli.command()
+@click.argument("sync")
+@click.option("--partition", help="One partition of a partitioned sync: a day, or a bucket.")
+@click.option("--full", is_flag=True, help="As if everything had to be sent again.")
+@click.option("--out", type=click.Path(path_type=Path), help="Keep the plan in a file, for `sync --plan`.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the plan as a PNG.")
+@JSON
+@DEBUG
+def plan(**options: Any) -> int:
+    """What would be sent, refused, withheld, removed; requests and minutes it will cost. Sends nothing."""
+    from pipelines.planning import plan as run
+
+    return run(os.environ, **_without_debug(options))
+
+
+@cli.command()
+@click.argument("sync")
+@click.option("--partition", help="One partition of a partitioned sync: a day, or a bucket.")
+@click.option("--full", is_flag=True, help="Send everything again, also what Mailtrap was told already.")
+@click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Send exactly this plan, or nothing.")
+@JSON
+@DEBUG
+def sync(**options: Any) -> int:
+    """Bring Mailtrap up to date. Goes on where a run that was killed stopped."""
+    from pipelines.syncing import sync as run
+
+    return run(os.environ, **_without_debug(options))
+
+
+@cli.command()
+@click.option("--list", "lists", multiple=True, help="Only members of this list: its name or id. May be repeated.")
+@click.option("--status", type=click.Choice(["subscribed", "unsubscribed"]), help="Only contacts of this status.")
+@click.option("--columns", help="Only these columns, separated by commas.")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the rows to this Parquet file.")
+@JSON
+@DEBUG
+def export(**options: Any) -> int:
+    """Mailtrap's contacts, back as Parquet."""
+    from pipelines.exporting import export as run
+
+    return run(os.environ, **_without_debug(options))
+
+
+@cli.command()
+@click.argument("sync")
+@JSON
+@DEBUG
+def drift(**options: Any) -> int:
+    """What Mailtrap has against what it was told."""
+    from pipelines.exporting import drift as run
+
+    return run(os.environ, **_without_debug(options))
+
+
+@cli.command(
+    name="local-mailtrap",
+    context_settings={"ignore_unknown_options": True},
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def local_mailtrap(arguments: Sequence[str]) -> int:
+    """A Mailtrap of your own on loopback, for a terminal or your CI. Ends on SIGTERM."""
+    from resources.local_mailtrap.__main__ import main as run
+
+    return int(run(list(arguments)) or 0)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; a mendable error is a sentence on stderr and an exit code, never a traceback."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return int(cli.main(words, prog_name="mailtrap-contacts", standalone_mode=False) or 0)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return EXIT_CODES["config"]
+    except ConnectorError as error:
+        _say(error, debug="--debug" in words)
+        return error.exit_code
+
+
+def _say(error: ConnectorError, *, debug: bool) -> None:
+    for part in (error.happened, error.meaning, error.remedy):
+        if part:
+            click.echo(part, err=True)
+    if debug:
+        traceback.print_exc()
+
+
+def _without_debug(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name != "debug"}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
