@@ -24,14 +24,13 @@ import pyarrow.compute as pc
 from assets import evidence, ledger
 from assets.refusals import Refusal, write_refusals
 from assets.rules import payload as payload_rules
-from assets.rules.sync import Sync
 from resources.errors import (
     ConnectorError,
     ImportFailedError,
     RefusedError,
     UnfinishedError,
 )
-from resources.journal import IN_FLIGHT, UNSETTLED, Delivery, Journal, Lease, Payload
+from resources.journal import IN_FLIGHT, UNSETTLED, Delivery, Journal, Lease, Payload, PayloadState
 from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
 from resources.mailtrap.polls import PollPlan
@@ -141,7 +140,7 @@ class Delivering:
     def _run(self, delivery: Delivery, told: Told, *, more: Iterator[Payload], resend_lost: bool) -> None:
         queue: deque[Payload] = deque()
         watched = {each.id: self._watch(each) for each in self.journal.payloads(delivery, states=IN_FLIGHT)}
-        busy: dict[Future[Payload], str] = {}
+        busy: dict[Future[Any], str] = {}
         exhausted = False
         with ThreadPoolExecutor(SENDERS, thread_name_prefix="send") as pool:
             try:
@@ -159,12 +158,11 @@ class Delivering:
                     idle = (exhausted and not queue) or not self._may_start()
                     if not busy and (not watched or self._stop.is_set()) and idle:
                         break
-                    self._collect(delivery, told, busy, watched, queue, resend_lost)
+                    self._collect(delivery, told, busy, watched, queue)
             except BaseException:
                 self._stop.set()
                 raise
-        for each in self._given_up(delivery, told):
-            told.problems.append(each)
+        told.problems.extend(self._given_up(delivery, told))
 
     def _collect(
         self,
@@ -173,7 +171,6 @@ class Delivering:
         busy: dict[Future[Any], str],
         watched: dict[str, Watched],
         queue: deque[Payload],
-        resend_lost: bool,
     ) -> None:
         """Wait for the next thing to happen and put every payload where it belongs now."""
         next_due = min((each.due_at for each in watched.values()), default=math.inf)
@@ -270,10 +267,12 @@ class Delivering:
             return self._halve(delivery, payload, words)
         self._reject(delivery, payload, blamed)
         left_out = sorted({*payload.left_out, *blamed})
-        state = "refused" if len(left_out) == payload.rows else "planned"
+        state: PayloadState = "refused" if len(left_out) == payload.rows else "planned"
         return [self.journal.mark(payload, state, lease=self.lease, left_out=left_out)]
 
-    def _positions(self, delivery: Delivery, payload: Payload, named: Sequence[Any]) -> dict[int, tuple[str, str]]:
+    def _positions(
+        self, delivery: Delivery, payload: Payload, named: Sequence[Any]
+    ) -> dict[int, tuple[str, str]]:
         """Where in the delivery the named addresses are; Mailtrap may name them in another case."""
         rows = self.lake.read_slice(delivery.path, ["email"], first=payload.first_row, rows=payload.rows)
         emails = rows["email"].combine_chunks()
@@ -290,7 +289,9 @@ class Delivering:
             first, second = self.journal.split(payload, lease=self.lease)
             return [half for half in (first, second) if half.sent_rows] + self._empty_halves(first, second)
         place = next(
-            row for row in range(payload.first_row, payload.first_row + payload.rows) if row not in payload.left_out
+            row
+            for row in range(payload.first_row, payload.first_row + payload.rows)
+            if row not in payload.left_out
         )
         self._reject(delivery, payload, {place: ("", words)})
         left_out = sorted({*payload.left_out, place})
@@ -311,7 +312,9 @@ class Delivering:
             row = rows.slice(place - payload.first_row, 1).to_pylist()[0]
             hashed = row["address_hash"]
             refusals.append(Refusal(row["source_key"], row["partition"], hashed, column, words))
-        write_refusals(self.lake, delivery.sync, delivery.id, name=f"{payload.id}-{payload.attempts}", refusals=refusals)
+        write_refusals(
+            self.lake, delivery.sync, delivery.id, name=f"{payload.id}-{payload.attempts}", refusals=refusals
+        )
 
     # One payload: awaiting
 
@@ -322,7 +325,9 @@ class Delivering:
             return Watched(payload, now + first, since=now)
         return Watched(payload, now + (self.pace.look_seconds(0) or 0.0), since=now)
 
-    def _ask(self, delivery: Delivery, watched: Watched, told: Told, resend_lost: bool) -> list[Payload | Watched]:
+    def _ask(
+        self, delivery: Delivery, watched: Watched, told: Told, resend_lost: bool
+    ) -> list[Payload | Watched]:
         if watched.payload.state == "submitted":
             return self._ask_job(delivery, watched, told)
         return self._look(delivery, watched, told, resend_lost)
@@ -417,7 +422,10 @@ class Delivering:
 
     def _seen(self, delivery: Delivery, payload: Payload) -> list[bool]:
         rows = _without(
-            self.lake.read_slice(delivery.path, ["email", "json"], first=payload.first_row, rows=payload.rows), payload
+            self.lake.read_slice(
+                delivery.path, ["email", "json"], first=payload.first_row, rows=payload.rows
+            ),
+            payload,
         )
         places = np.unique(np.linspace(0, rows.num_rows - 1, min(SAMPLE, rows.num_rows), dtype=np.int64))
         return [self._is_applied(row["email"], row["json"]) for row in rows.take(places).to_pylist()]
@@ -443,11 +451,16 @@ class Delivering:
         position = max((each.first_row + each.rows for each in every), default=0)
         while position < delivery.rows:
             rows = self.lake.read_slice(
-                delivery.path, ["json"], first=position, rows=min(self.pace.rows_per_payload, payload_rules.ROWS_AT_MOST)
+                delivery.path,
+                ["json"],
+                first=position,
+                rows=min(self.pace.rows_per_payload, payload_rules.ROWS_AT_MOST),
             )
             lengths = pc.binary_length(rows["json"]).to_numpy()
             count = payload_rules.rows_that_fit(
-                lengths, rows_per_payload=self.pace.rows_per_payload, bytes_per_payload=self.pace.bytes_per_payload
+                lengths,
+                rows_per_payload=self.pace.rows_per_payload,
+                bytes_per_payload=self.pace.bytes_per_payload,
             )
             yield self.journal.plan_payload(delivery, first_row=position, rows=count, lease=self.lease)
             position += count

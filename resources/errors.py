@@ -54,9 +54,11 @@ class GuardError(ConnectorError):
 class WarehouseError(ConnectorError):
     """The source could not be read."""
 
-    outcome = "config"
+    outcome: Outcome = "config"
 
-    def __init__(self, happened: str, meaning: str = "", remedy: str = "", *, outcome: Outcome = "config") -> None:
+    def __init__(
+        self, happened: str, meaning: str = "", remedy: str = "", *, outcome: Outcome = "config"
+    ) -> None:
         super().__init__(happened, meaning, remedy)
         self.outcome = outcome
 

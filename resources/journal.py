@@ -20,6 +20,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -71,7 +72,9 @@ _payloads = sa.Table(
 _ledger_parts = sa.Table(
     "ledger_parts",
     metadata,
-    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column(
+        "seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
     sa.Column("sync", sa.String(80), nullable=False),
     sa.Column("path", sa.Text, nullable=False),
     sa.Column("rows", sa.BigInteger, nullable=False),
@@ -190,11 +193,23 @@ class Journal:
     # Deliveries and payloads
 
     def open_delivery(
-        self, *, account: str, sync: str, run_id: str, path: str, rows: int, facts: Mapping[str, Any], lease: Lease
+        self,
+        *,
+        account: str,
+        sync: str,
+        run_id: str,
+        path: str,
+        rows: int,
+        facts: Mapping[str, Any],
+        lease: Lease,
     ) -> Delivery:
         """Record a file of pending contacts before its first row is sent; the same file keeps its delivery."""
         with self._writing(lease) as connection:
-            found = connection.execute(sa.select(_deliveries).where(_deliveries.c.path == path)).mappings().first()
+            found = (
+                connection.execute(sa.select(_deliveries).where(_deliveries.c.path == path))
+                .mappings()
+                .first()
+            )
             if found is not None:
                 return _delivery(found)
             values = {
@@ -252,7 +267,13 @@ class Journal:
             return [_payload(row) for row in found]
 
     def mark(
-        self, payload: Payload, state: PayloadState, *, lease: Lease, attempts: int | None = None, **facts: Any
+        self,
+        payload: Payload,
+        state: PayloadState,
+        *,
+        lease: Lease,
+        attempts: int | None = None,
+        **facts: Any,
     ) -> Payload:
         """Move a payload to a state; facts are columns to set with it."""
         values: dict[str, Any] = {"state": state, **facts}
@@ -321,13 +342,20 @@ class Journal:
         last = max(part.seq for part in former)
         with self._writing(lease) as connection:
             connection.execute(_ledger_parts.delete().where(_ledger_parts.c.seq.in_([p.seq for p in former])))
-            connection.execute(_ledger_parts.insert().values(seq=last, sync=sync, path=path, rows=rows, base=True))
+            connection.execute(
+                _ledger_parts.insert().values(seq=last, sync=sync, path=path, rows=rows, base=True)
+            )
 
     # Leases
 
     @contextlib.contextmanager
     def lease(
-        self, name: str, *, wait_seconds: float = 0.0, holder: str | None = None, seconds: float = LEASE_SECONDS
+        self,
+        name: str,
+        *,
+        wait_seconds: float = 0.0,
+        holder: str | None = None,
+        seconds: float = LEASE_SECONDS,
     ) -> Iterator[Lease]:
         """Hold a name alone, among all processes; waits for its holder, but never for a dead one."""
         who = holder or f"{_this_process()}:{uuid.uuid4().hex[:8]}"
@@ -340,12 +368,14 @@ class Journal:
                     "Wait until it has ended, then run again; a holder that died is noticed by itself.",
                 )
             self._sleep(min(0.5, max(0.01, deadline - self._clock())))
-        beat = threading.Thread(target=self._renew_until, args=(lease, seconds), daemon=True, name=f"lease-{name}")
+        beat = threading.Thread(
+            target=self._renew_until, args=(lease, seconds), daemon=True, name=f"lease-{name}"
+        )
         beat.start()
         try:
             yield lease
         finally:
-            lease._stop.set()
+            lease._stop.set()  # noqa: SLF001 - this module's own
             beat.join(timeout=5)
             with contextlib.suppress(JournalError):
                 self._release(lease)
@@ -396,7 +426,9 @@ class Journal:
                 ).rowcount
                 if not changed:
                     connection.execute(
-                        _tombstones.insert().values(address_hash=each.hex(), erased_at=self._clock(), state=state)
+                        _tombstones.insert().values(
+                            address_hash=each.hex(), erased_at=self._clock(), state=state
+                        )
                     )
 
     def tombstones(self) -> dict[bytes, str]:
@@ -410,7 +442,9 @@ class Journal:
     def _take(self, name: str, holder: str, seconds: float) -> Lease | None:
         now = self._clock()
         with self._writing(None) as connection:
-            found = connection.execute(sa.select(_leases).where(_leases.c.name == name).with_for_update()).first()
+            found = connection.execute(
+                sa.select(_leases).where(_leases.c.name == name).with_for_update()
+            ).first()
             if found is None:
                 with connection.begin_nested():
                     connection.execute(
@@ -429,7 +463,7 @@ class Journal:
             return Lease(name, holder, fence, self)
 
     def _renew_until(self, lease: Lease, seconds: float) -> None:
-        while not lease._stop.wait(seconds / 4):
+        while not lease._stop.wait(seconds / 4):  # noqa: SLF001 - this module's own
             with contextlib.suppress(JournalError):
                 if not self._renew(lease, seconds):
                     return
@@ -482,7 +516,9 @@ class Journal:
         connection.execute(_payloads.insert().values(**values))
         return self._payload_by_id(connection, str(values["id"]))
 
-    def _update_payload(self, connection: sa.Connection, identifier: str, values: Mapping[str, Any]) -> Payload:
+    def _update_payload(
+        self, connection: sa.Connection, identifier: str, values: Mapping[str, Any]
+    ) -> Payload:
         connection.execute(_payloads.update().where(_payloads.c.id == identifier).values(**values))
         return self._payload_by_id(connection, identifier)
 
@@ -536,9 +572,8 @@ def _is_dead(holder: str) -> bool:
 def _started(pid: int) -> str:
     """When a process started, so that a reused process id is not mistaken for it; empty when there is none."""
     try:
-        with open(f"/proc/{pid}/stat") as stream:
-            after_name = stream.read().rpartition(")")[2].split()
-            return "" if after_name[0] == "Z" else after_name[19]
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if after_name[0] == "Z" else after_name[19]
     except (OSError, IndexError):
         pass
     try:
@@ -550,7 +585,7 @@ def _started(pid: int) -> str:
     return "alive"
 
 
-def _delivery(row: Mapping[str, Any]) -> Delivery:
+def _delivery(row: Mapping[Any, Any]) -> Delivery:
     return Delivery(
         id=row["id"],
         account=row["account"],
@@ -564,10 +599,10 @@ def _delivery(row: Mapping[str, Any]) -> Delivery:
     )
 
 
-def _payload(row: Mapping[str, Any]) -> Payload:
+def _payload(row: Mapping[Any, Any]) -> Payload:
     values = dict(row)
     return Payload(**{**values, "left_out": tuple(json.loads(values["left_out"]))})
 
 
-def _part(row: Mapping[str, Any]) -> LedgerPart:
+def _part(row: Mapping[Any, Any]) -> LedgerPart:
     return LedgerPart(seq=int(row["seq"]), path=row["path"], rows=int(row["rows"]), base=bool(row["base"]))

@@ -75,14 +75,17 @@ class Lake:
         if metadata:
             schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
         level = level if compression in ("zstd", "gzip", "brotli") else None
-        with self._whole(path) as stream, pq.ParquetWriter(
-            stream,
-            schema,
-            compression=compression,
-            compression_level=level,
-            write_page_index=page_index,
-            use_dictionary=dictionary if isinstance(dictionary, bool) else list(dictionary),
-        ) as writer:
+        with (
+            self._whole(path) as stream,
+            pq.ParquetWriter(
+                stream,
+                schema,
+                compression=compression,
+                compression_level=level,
+                write_page_index=page_index,
+                use_dictionary=dictionary if isinstance(dictionary, bool) else list(dictionary),
+            ) as writer,
+        ):
             yield ParquetSink(writer, schema, rows_per_group=rows_per_group)
 
     def read(
@@ -232,7 +235,7 @@ class Lake:
             return self._fs.open_output_stream(full)
         _make_private_folder(Path(full).parent, below=Path(self._base))
         os.close(os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
-        os.chmod(full, 0o600)
+        Path(full).chmod(0o600)
         return pa.OSFile(full, "wb")
 
     def _finish(self, partial: str, target: str) -> None:
@@ -244,7 +247,7 @@ class Lake:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(partial, target)
+        Path(partial).replace(target)
 
     def _full(self, path: str) -> str:
         pure = PurePosixPath(path)

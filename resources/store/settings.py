@@ -29,7 +29,7 @@ class StoreResource(dg.ConfigurableResource[Store]):
     )
 
     @contextlib.contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Store]:
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Store]:  # noqa: ARG002
         """Open the store for as long as the step takes."""
         given = {
             "CONTACTS_HOME": self.home,
