@@ -269,10 +269,11 @@ def _addresses(given: Column, family: Column, company: Column, *, rng: np.random
 
 def _slugs(texts: Column, glue: str) -> Column:
     distinct, places = np.unique(texts.astype(str), return_inverse=True)
-    return np.array([_slug(text, glue) for text in distinct], dtype=object)[places]
+    return np.array([slug(text, glue) for text in distinct], dtype=object)[places]
 
 
-def _slug(text: str, glue: str) -> str:
+def slug(text: str, glue: str) -> str:
+    """The text in plain lower-case ASCII, its words joined by `glue`."""
     plain = text.translate(NOT_DECOMPOSED)
     ascii_text = unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode().lower()
     words = "".join(letter if letter.isalnum() else " " for letter in ascii_text.replace("'", "")).split()

@@ -1,0 +1,141 @@
+"""Run the comparison: `make bench`, or `make bench ARGS="--rows 200000 --runs 1 --only ours,floor-duckdb"`.
+
+Contestants take turns, so that a slow minute of the machine hits all of them. A run that delivers other contacts
+than it should does not count.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks import field, measured, people, report
+from benchmarks.field import ROOT, Contestant, Course
+
+FOLDER = ROOT / ".bench"
+SMALL = 1_000
+"""Rows of the table that shows what a start costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One run of one contestant on one table."""
+
+    contestant: str
+    rows: int
+    run: int
+    wall_seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    contacts: int
+    requests: int
+    problem: str = ""
+
+
+def main() -> int:
+    """Measure, print, write."""
+    options = _options()
+    contestants = field.chosen([name for name in options.only.split(",") if name])
+    FOLDER.mkdir(exist_ok=True)
+    results: list[Result] = []
+    pythons = {contestant.name: field.python_of(contestant, FOLDER) for contestant in contestants}
+    for rows in (SMALL, *map(int, options.rows.split(","))):
+        table = FOLDER / f"people-{rows}.duckdb"
+        if not table.exists():
+            print(f"Making {rows:,} people …", flush=True)
+            people.make(table, rows)
+        usable = people.usable(table)
+        for run in range(options.runs if rows != SMALL else 1):
+            for contestant in contestants:
+                if contestant.name in options.leave_out_above and rows > 1_000_000:
+                    continue
+                result = _measure(
+                    contestant, pythons[contestant.name], table, rows=rows, run=run, usable=usable
+                )
+                results.append(result)
+                print(report.line(asdict(result)), flush=True)
+    kept = FOLDER / "results.json"
+    kept.write_text(
+        json.dumps({"machine": report.machine(), "results": [asdict(each) for each in results]}, indent=1)
+    )
+    print("\n" + report.table(json.loads(kept.read_text())))
+    if options.write:
+        report.write(json.loads(kept.read_text()), ROOT / "docs")
+    return 1 if any(result.problem for result in results) else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--rows", default="1000000,5000000,10000000", help="sizes of the table, separated by commas"
+    )
+    parser.add_argument("--runs", type=int, default=3, help="runs of each; the median counts")
+    parser.add_argument("--only", default="", help=f"of {', '.join(c.name for c in field.FIELD)}")
+    parser.add_argument("--leave-out-above", default="sdk,drt,obvious", type=lambda text: text.split(","),
+                        help="those that are too slow for more than a million rows")  # fmt: skip
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md and its picture")
+    return parser.parse_args()
+
+
+def _measure(contestant: Contestant, python: str, table: Path, *, rows: int, run: int, usable: int) -> Result:
+    folder, kept = FOLDER / "run", FOLDER / f"kept-{rows}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    kept.mkdir(exist_ok=True)
+    if contestant.name == "ours-changed":  # it alters the table
+        table = (
+            Path(shutil.copy(table, kept / table.name))
+            if not (kept / table.name).exists()
+            else kept / table.name
+        )
+    with null_server() as api:
+        course = Course(table, api, folder, kept, rows)
+        if contestant.ready:
+            contestant.ready(course)
+        _ask(f"{api}/reset")
+        log = FOLDER / f"{contestant.name}.log"
+        environ = {**_quiet(), **field.usable_environ(), **contestant.environ(course)}
+        cost = measured.run([python, *contestant.start(course)], environ=environ, folder=ROOT, log=log)
+        totals = _ask(f"{api}/totals")
+    problem = "" if cost.exit_code == 0 else f"exit code {cost.exit_code}, see {log.relative_to(ROOT)}"
+    expected = contestant.sends(usable)
+    if not problem and expected >= 0 and totals["contacts"] != expected:
+        problem = f"delivered {totals['contacts']:,} contacts instead of {expected:,}"
+    spent = (cost.wall_seconds, cost.cpu_seconds, cost.peak_bytes)
+    return Result(contestant.name, rows, run, *spent, totals["contacts"], totals["requests"], problem)
+
+
+def _quiet() -> dict[str, str]:
+    mine = ("MAILTRAP_", "CONTACTS_", "DAGSTER_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(mine)}
+
+
+@contextmanager
+def null_server() -> Iterator[str]:
+    """The server, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.null_server"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def _ask(url: str) -> dict[str, int]:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return dict(json.load(answer))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

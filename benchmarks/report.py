@@ -1,0 +1,136 @@
+"""Results in words: lines while it runs, a table of ratios, docs/performance.md and its picture."""
+
+import os
+import platform
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+Results = Mapping[str, Any]
+OURS = "ours"
+START = 1_000
+
+
+def line(result: Mapping[str, Any]) -> str:
+    """One run."""
+    words = f"{result['contestant']:<16}{result['rows']:>12,} rows  {result['wall_seconds']:8.2f} s wall "
+    words += f"{result['cpu_seconds']:8.2f} s CPU  {result['peak_bytes'] / 2**20:7.0f} MiB"
+    return words + (f"  NOT COUNTED: {result['problem']}" if result["problem"] else "")
+
+
+def machine() -> str:
+    """What it ran on."""
+    names = [text.split(":", 1)[1].strip() for text in _cpu_lines() if text.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} cores of {(names or [platform.processor()])[0]}, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
+
+
+def _cpu_lines() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text(errors="replace").splitlines() if path.exists() else []
+
+
+def medians(results: Results) -> list[dict[str, Any]]:
+    """The median of each contestant at each size, with its ratios to ours and what its start costs."""
+    counted = [each for each in results["results"] if not each["problem"]]
+    keys = sorted({(each["rows"], each["contestant"]) for each in counted})
+    rows = []
+    for size, name in keys:
+        mine = [each for each in counted if (each["rows"], each["contestant"]) == (size, name)]
+        middle = {
+            key: statistics.median(each[key] for each in mine)
+            for key in ("wall_seconds", "cpu_seconds", "peak_bytes")
+        }
+        rows.append({"rows": size, "contestant": name, "runs": len(mine), **middle})
+    start = {each["contestant"]: each["wall_seconds"] for each in rows if each["rows"] == START}
+    first_seen = {each["contestant"]: position for position, each in reversed(list(enumerate(counted)))}
+    for each in rows:
+        ours = next((row for row in rows if row["rows"] == each["rows"] and row["contestant"] == OURS), None)
+        beyond_start = max(each["wall_seconds"] - start.get(each["contestant"], 0.0), 1e-9)
+        each["rows_per_second"] = each["rows"] / beyond_start
+        each["wall_ratio"] = each["wall_seconds"] / ours["wall_seconds"] if ours else None
+        each["cpu_ratio"] = each["cpu_seconds"] / ours["cpu_seconds"] if ours else None
+    return sorted(rows, key=lambda each: (each["rows"], first_seen[each["contestant"]]))
+
+
+def table(results: Results) -> str:
+    """Ratios first, as Markdown."""
+    head = (
+        "rows",
+        "contestant",
+        "wall ÷ ours",
+        "CPU ÷ ours",
+        "wall s",
+        "CPU s",
+        "rows/s after start",
+        "peak MiB",
+        "runs",
+    )
+    lines = ["| " + " | ".join(head) + " |", "|" + "---:|---|" + "---:|" * (len(head) - 2)]
+    for each in medians(results):
+        ratios = ["" if each[key] is None else f"**{each[key]:.2f}**" for key in ("wall_ratio", "cpu_ratio")]
+        rate = f"{each['rows_per_second']:,.0f}" if each["rows"] != START else "start"
+        cells = [
+            f"{each['rows']:,}",
+            each["contestant"],
+            *ratios,
+            f"{each['wall_seconds']:.2f}",
+            f"{each['cpu_seconds']:.2f}",
+        ]
+        lines.append(
+            "| " + " | ".join([*cells, rate, f"{each['peak_bytes'] / 2**20:,.0f}", str(each["runs"])]) + " |"
+        )
+    return "\n".join(lines)
+
+
+def write(results: Results, docs: Path) -> None:
+    """docs/performance.md: the part between the two marks is replaced, the words around it stay."""
+    page, begin, end = docs / "performance.md", "<!-- results -->", "<!-- end of results -->"
+    text = page.read_text(encoding="utf-8") if page.exists() else f"# How fast is it?\n\n{begin}\n{end}\n"
+    before, _, rest = text.partition(begin)
+    after = rest.partition(end)[2]
+    picture(results, docs / "images" / "performance.png")
+    found = f"\nMeasured on {results['machine']}. Medians; ratios to `ours` in the same run.\n\n"
+    found += "![Seconds and memory of each contestant](images/performance.png)\n\n" + table(results) + "\n"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text(before + begin + found + end + after, encoding="utf-8")
+
+
+def picture(results: Results, path: Path) -> None:
+    """Wall seconds and peak memory, side by side, at the size where most took part."""
+    from matplotlib.figure import Figure
+
+    rows = [each for each in medians(results) if each["rows"] != START]
+    if not rows:
+        return
+    sizes = [each["rows"] for each in rows]
+    size = max(set(sizes), key=lambda value: (sizes.count(value), value))
+    shown = [each for each in rows if each["rows"] == size][::-1]
+    figure = Figure(figsize=(11, 0.5 * len(shown) + 1.6), dpi=130, layout="constrained")
+    for axes, key, scale, words in zip(
+        figure.subplots(1, 3, sharey=True),
+        ("wall_seconds", "cpu_seconds", "peak_bytes"),
+        (1, 1, 2**20),
+        ("seconds", "CPU seconds", "peak MiB"),
+        strict=True,
+    ):
+        values = [each[key] / scale for each in shown]
+        colours = ["#0072B2" if each["contestant"].startswith(OURS) else "#9AA3AC" for each in shown]
+        axes.barh([each["contestant"] for each in shown], values, color=colours, height=0.65)
+        for position, value in enumerate(values):
+            axes.text(
+                value,
+                position,
+                f" {value:,.1f}" if value < 100 else f" {value:,.0f}",
+                va="center",
+                fontsize=9,
+            )
+        axes.set_title(f"{words}, {size:,} rows", loc="left", fontsize=11)
+        axes.set_xlim(0, max(values) * 1.2)
+        axes.spines[["top", "right", "bottom"]].set_visible(False)
+        axes.set_xticks([])
+        axes.tick_params(left=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
