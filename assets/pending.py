@@ -166,12 +166,12 @@ class Pending:
         told = comparison.told_sql(self.told)
         if not self.sync.lists.from_column:
             fixed = f"[{', '.join(map(str, self.lists.include))}]::bigint[]"
-            differ = f"len(list_filter(coalesce(list_ids, []), id -> not list_contains({fixed}, id))) > 0"
+            differ = f"len(list_filter(coalesce(list_ids, []), lambda id: not list_contains({fixed}, id))) > 0"
             if not connection.sql(f"select 1 from ({told}) where {differ} limit 1").fetchall():
                 return none
         wanted = payload.included_sql(self.sync, self.lists)
         query = f"""
-            select here.row, list_filter(told.list_ids, id -> not list_contains(here.wanted, id)) as leaving
+            select here.row, list_filter(told.list_ids, lambda id: not list_contains(here.wanted, id)) as leaving
             from (select file_row_number as row, _address_hash as address_hash, {wanted} as wanted
                   from read_parquet({comparison.quoted(str(file))}, file_row_number=true)) here
             join ({told}) told using (address_hash)

@@ -146,7 +146,7 @@ def _included(sync: Sync, lists: ListIds) -> str | tuple[int, ...]:
     names = ", ".join(quoted(name) for name in (lists.by_name or {})) or "''"
     ids = ", ".join(str(each) for each in (lists.by_name or {}).values()) or "0"
     fixed = f"[{', '.join(map(str, lists.include))}]::bigint[]"
-    own = f"list_transform(coalesce(_lists, []), name -> map([{names}], [{ids}])[name]::bigint)"
+    own = f"list_transform(coalesce(_lists, []), lambda name: map([{names}], [{ids}])[name]::bigint)"
     return f"list_sort(list_distinct(list_concat({fixed}, {own})))"
 
 
