@@ -108,7 +108,7 @@ def _old(course: Course) -> dict[str, str]:
 
 def _instance(folder: Path) -> None:
     (folder / "dagster").mkdir(parents=True, exist_ok=True)
-    (folder / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    shutil.copyfile(ROOT / "pipelines" / "dagster.yaml", folder / "dagster" / "dagster.yaml")
 
 
 def _ready_once(course: Course) -> None:

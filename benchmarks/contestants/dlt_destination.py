@@ -16,7 +16,7 @@ def main(warehouse: str, api: str, pipelines: str) -> None:
     """Extract, normalize, load: as dlt does it."""
 
     @dlt.resource(name="contacts")
-    def contacts():  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def contacts():  # type: ignore[no-untyped-def]
         with duckdb.connect(warehouse, read_only=True) as con:
             yield from con.sql(usable_sql()).to_arrow_reader(50_000)
 
@@ -25,7 +25,7 @@ def main(warehouse: str, api: str, pipelines: str) -> None:
     @dlt.destination(
         batch_size=50_000, name="mailtrap", naming_convention="direct", skip_dlt_columns_and_tables=True
     )
-    def mailtrap(items, table) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def mailtrap(items, table) -> None:  # type: ignore[no-untyped-def]
         body = {"contacts": [contact(item) for item in items.to_pylist()]}  # Arrow in, Arrow out
         answer = session.post(f"{api}/api/accounts/1/contacts/imports", json=body)
         answer.raise_for_status()

@@ -12,7 +12,7 @@ from usable import usable_sql
 def main(warehouse: str, api: str) -> None:
     """50,000 to a call, as its documentation says."""
     HttpClient._url = lambda self, path: f"{api}/{path.lstrip('/')}"  # it knows https://mailtrap.io only
-    imports = mailtrap.MailtrapClient(token="benchmark", account_id="1").contacts_api.contact_imports  # noqa: S106
+    imports = mailtrap.MailtrapClient(token="benchmark", account_id="1").contacts_api.contact_imports
     with duckdb.connect(warehouse, read_only=True) as con:
         found = con.execute(usable_sql())
         names = [column[0] for column in found.description][1:]

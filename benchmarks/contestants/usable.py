@@ -2,7 +2,6 @@
 
 import os
 
-
 ROWS_PER_PAYLOAD = 50_000
 CONTACT = r"""
 '{"email":"' || email || '","fields":{'

@@ -39,11 +39,6 @@ MADE_ANEW = ("contacts", "exports")
 START_SECONDS, UI_START_SECONDS, END_SECONDS = 30.0, 120.0, 8.0
 UI_PORT = 3000
 
-DAGSTER_YAML = """\
-# The demo's Dagster instance: local, and silent towards the outside.
-telemetry: {enabled: false}
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Mailtrap:
@@ -140,7 +135,7 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("dagster", "exports"):
         (folder / name).mkdir(exist_ok=True, mode=0o700)
-    (folder / "dagster" / "dagster.yaml").write_text(DAGSTER_YAML, encoding="utf-8")
+    shutil.copyfile(ROOT / "pipelines" / "dagster.yaml", folder / "dagster" / "dagster.yaml")
 
 
 @contextmanager
