@@ -142,6 +142,7 @@ class Example:
     contact: Mapping[str, object] | None = field(default=None, repr=False, hash=False)
     rejected: str | None = None
     now: datetime | None = None
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +212,7 @@ class Sync:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong in a sync file: where, what happened, and what to do."""
+    """One thing that is wrong with a sync: where (line 0: in no line of its own), what happened, what to do."""
 
     file: str
     line: int
@@ -221,7 +222,8 @@ class Problem:
 
     def __str__(self) -> str:
         key = f"{self.key}: " if self.key else ""
-        return f"{self.file}:{self.line}: {key}{self.happened} {self.remedy}".rstrip()
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {key}{self.happened} {self.remedy}".rstrip()
 
 
 class SyncFileError(ValueError):

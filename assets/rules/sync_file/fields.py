@@ -34,7 +34,7 @@ def _refuse_twins(given: Given, report: Report) -> None:
         twin = seen.setdefault(name.lower(), name)
         if twin != name:
             given.problem(
-                report, name, "differs from another one only in capitals.", "Give it a name of its own."
+                report, name, ("differs from another one only in capitals.", "Give it a name of its own.")
             )
 
 
@@ -70,7 +70,7 @@ def _nulls(given: Given, *, required: bool, inherited: Nulls) -> Nulls:
 
 def _bound(given: Given, key: str, kind: FieldType, report: Report) -> int | float | date | None:
     if key in given and kind in ("text", "boolean"):
-        given.problem(report, key, f"means nothing for type {kind}.", "Remove it, or use `one_of`.")
+        given.problem(report, key, (f"means nothing for type {kind}.", "Remove it, or use `one_of`."))
         return None
     return cast(int | float | date | None, _typed_key(given, key, kind, report))
 
@@ -81,7 +81,7 @@ def _choices(given: Given, kind: FieldType, report: Report) -> tuple[Scalar, ...
         place = f"{given.place('one_of')}[{number}]"
         value = _typed(node, kind, place, report)
         if value is not None and value in values:
-            report.add(node.line, place, "is in the list twice.", "Keep one of the two.")
+            report.add(node.line, place, ("is in the list twice.", "Keep one of the two."))
         elif value is not None:
             values.append(value)
     return tuple(values)
@@ -95,7 +95,7 @@ def _typed_key(given: Given, key: str, kind: FieldType, report: Report) -> Scala
 def _typed(node: ScalarNode, kind: FieldType, place: str, report: Report) -> Scalar | None:
     value = _value(node, kind)
     if value is INVALID:
-        report.add(node.line, place, *_WANTED[kind])
+        report.add(node.line, place, _WANTED[kind])
         return None
     return cast(Scalar, value)
 
@@ -121,23 +121,24 @@ def _refuse_mixes(rule: FieldRule, given: Given, report: Report) -> None:
         given.problem(
             report,
             "nulls",
-            "says `clear`, but a required field is never null.",
-            "Remove `nulls` or `required`.",
+            ("says `clear`, but a required field is never null.", "Remove `nulls` or `required`."),
         )
     if rule.default is not None and given["nulls"] == "clear":
         given.problem(
-            report, "nulls", "says `clear`, but the default fills every null.", "Remove `nulls` or `default`."
+            report,
+            "nulls",
+            ("says `clear`, but the default fills every null.", "Remove `nulls` or `default`."),
         )
     if rule.min is not None and rule.max is not None and rule.min > rule.max:  # type: ignore[operator]
-        given.problem(report, "min", "is greater than `max`: no value fits.", "Exchange the two.")
+        given.problem(report, "min", ("is greater than `max`: no value fits.", "Exchange the two."))
     if rule.default is None:
         return
     if rule.one_of and rule.default not in rule.one_of:
         given.problem(
-            report, "default", "is not in `one_of`.", "Add it there, or choose one of those values."
+            report, "default", ("is not in `one_of`.", "Add it there, or choose one of those values.")
         )
     if not _within(rule.default, rule):
-        given.problem(report, "default", "is outside `min` and `max`.", "Choose a value between them.")
+        given.problem(report, "default", ("is outside `min` and `max`.", "Choose a value between them."))
 
 
 def _within(value: Scalar, rule: FieldRule) -> bool:

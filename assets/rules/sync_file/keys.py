@@ -221,15 +221,29 @@ SYNC: Final = Block(
     (
         Key(
             "sync",
-            Text("a sync's name", pattern=NAME_PATTERN, max_length=60, remedy="Use at most 60 of a-z, 0-9 and _, a letter first."),
+            Text(
+                "a sync's name",
+                pattern=NAME_PATTERN,
+                max_length=60,
+                remedy="Use at most 60 of a-z, 0-9 and _, a letter first.",
+            ),
             "The name: of its assets, its job and its folder in the lake.",
             required=True,
         ),
         Key("description", WORDS, "Shown in the Dagster UI."),
-        Key("owners", Many(Text("an owner")), "E-mail addresses, or teams as `team:growth`; shown in the Dagster UI.", default="none"),
+        Key(
+            "owners",
+            Many(Text("an owner")),
+            "E-mail addresses, or teams as `team:growth`; shown in the Dagster UI.",
+            default="none",
+        ),
         Key("source", _SOURCE, "Where the rows come from: one of `table`, `query`, `file`.", required=True),
         Key("email", COLUMN, "The column with the address.", required=True),
-        Key("consent", _CONSENT, "Which columns say that the person agreed. Needed, except with `unsubscribes`."),
+        Key(
+            "consent",
+            _CONSENT,
+            "Which columns say that the person agreed. Needed, except with `unsubscribes`.",
+        ),
         Key(
             "fields",
             Named(
@@ -243,19 +257,53 @@ SYNC: Final = Block(
             default="none",
         ),
         Key("lists", _LISTS, f"Mailtrap lists, at most {MAX_LISTS} in all.", default="none"),
-        Key("mode", OneOf(("insert", "update", "upsert", "mirror")), "`insert` only new people; `update` only known ones; `upsert` both; `mirror` both, and people who left the table are `gone`.", default="`upsert`"),
-        Key("when_gone", OneOf(("keep", "unlist", "unsubscribe", "delete")), "With `mirror`: what becomes of people who left the table.", default="`keep`"),
-        Key("nulls", OneOf(("omit", "clear")), "A null leaves Mailtrap's value as it is (`omit`) or empties it (`clear`).", default="`omit`"),
-        Key("schedule", Text("a cron line"), "When it runs: five fields, in UTC.", default="only by hand or sensor"),
+        Key(
+            "mode",
+            OneOf(("insert", "update", "upsert", "mirror")),
+            "`insert` only new people; `update` only known ones; `upsert` both; `mirror` both, and people who left the table are `gone`.",
+            default="`upsert`",
+        ),
+        Key(
+            "when_gone",
+            OneOf(("keep", "unlist", "unsubscribe", "delete")),
+            "With `mirror`: what becomes of people who left the table.",
+            default="`keep`",
+        ),
+        Key(
+            "nulls",
+            OneOf(("omit", "clear")),
+            "A null leaves Mailtrap's value as it is (`omit`) or empties it (`clear`).",
+            default="`omit`",
+        ),
+        Key(
+            "schedule",
+            Text("a cron line"),
+            "When it runs: five fields, in UTC.",
+            default="only by hand or sensor",
+        ),
         Key("guards", _GUARDS, "What stops a run before anything is sent."),
         Key("create", Flag(), "Create lists and fields that Mailtrap does not have.", default="`false`"),
-        Key("verify", OneOf(("none", "export")), "`export`: after sending, read the contacts back by an export.", default="`none`"),
+        Key(
+            "verify",
+            OneOf(("none", "export")),
+            "`export`: after sending, read the contacts back by an export.",
+            default="`none`",
+        ),
         Key("events", _EVENTS, "Makes this a sync of events: each row is one event."),
-        Key("unsubscribes", _UNSUBSCRIBES, "Makes this a table of requests: each row is a person to unsubscribe or delete."),
-        Key("examples", Many(_EXAMPLE, unique=False), "Tests of this file: a row, and the contact or the rejection it must become.", default="none"),
+        Key(
+            "unsubscribes",
+            _UNSUBSCRIBES,
+            "Makes this a table of requests: each row is a person to unsubscribe or delete.",
+        ),
+        Key(
+            "examples",
+            Many(_EXAMPLE, unique=False),
+            "Tests of this file: a row, and the contact or the rejection it must become.",
+            default="none",
+        ),
     ),
     words="a sync file",
-)  # fmt: skip
+)
 
 
 def reference(block: Block = SYNC, *, at: str = "") -> Iterator[tuple[str, Key]]:

@@ -8,6 +8,9 @@ from difflib import get_close_matches
 
 from assets.rules.sync import Problem, SyncFileError
 
+Fault = tuple[str, str]
+"""What happened, and the remedy."""
+
 
 class Report:
     """The problems found so far in one file."""
@@ -17,10 +20,10 @@ class Report:
         self.places = places or {}
         self.problems: list[Problem] = []
 
-    def add(self, line: int, key: str, happened: str, remedy: str) -> None:
+    def add(self, line: int, key: str, fault: Fault) -> None:
         """Record one problem; two of them for the same key and line would only repeat it."""
         if not any((known.line, known.key) == (line, key) for known in self.problems):
-            self.problems.append(Problem(self.file, line, key, happened, remedy))
+            self.problems.append(Problem(self.file, line, key, *fault))
 
     def close(self) -> None:
         """Raise all problems, in the order of their lines, if there are any."""

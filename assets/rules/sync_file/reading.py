@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -37,7 +37,10 @@ from assets.rules.sync_file.tree import read_tree
 
 
 def load_syncs(folder: Path, *, today: date | None = None) -> tuple[Sync, ...]:
-    """Every sync of a folder (`*.yaml`, `*.yml`), by file name; all problems of all files at once."""
+    """Every sync of a folder (`*.yaml`, `*.yml`), by file name; all problems of all files at once.
+
+    `today` (in UTC) is what the start of a day partition is held against; a rule has no clock of its own.
+    """
     if not folder.is_dir():
         remedy = "Create it, or point CONTACTS_SYNCS to the folder with the sync files."
         raise SyncFileError((Problem(str(folder), 0, "", "is no folder.", remedy),))
@@ -66,7 +69,7 @@ def parse_sync(text: str, *, path: str | Path, today: date | None = None) -> Syn
         raise AssertionError("a file without a tree has a problem")
     rules = read_rules(given.block("fields"), report, nulls=cast(Any, given["nulls"] or "omit"))
     params = read_rules(given.block("events").block("params"), report, nulls="omit")
-    report_mixes(given, report, today=today or datetime.now(UTC).date())
+    report_mixes(given, report, today=today)
     report.close()
     events = replace(_events(given.block("events")), params=params) if "events" in given else None
     sync = replace(_sync(given), fields=rules, events=events, file=str(path))
@@ -149,7 +152,8 @@ def _events(given: Given) -> Events:
 def _example(given: Given) -> Example:
     contact = _frozen(given.block("contact")) if "contact" in given else None
     now = cast(datetime | None, given["now"])
-    return Example(row=_frozen(given.block("row")), contact=contact, rejected=given.text("rejected"), now=now)
+    row, rejected = _frozen(given.block("row")), given.text("rejected")
+    return Example(row=row, contact=contact, rejected=rejected, now=now, line=given.line)
 
 
 def _frozen(given: Given) -> Mapping[str, object]:

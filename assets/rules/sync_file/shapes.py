@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from typing import Final, Protocol, cast
 
 from assets.rules.sync import Limit
-from assets.rules.sync_file.problems import Report, listed, nearest
+from assets.rules.sync_file.problems import Fault, Report, listed, nearest
 from assets.rules.sync_file.tree import MappingNode, Node, ScalarNode, SequenceNode, shown
 
 INVALID: Final = object()
@@ -100,9 +100,9 @@ class Given:
         """The whole path of a key of this block."""
         return f"{self.at}.{shown(key)}" if self.at else shown(key)
 
-    def problem(self, report: Report, key: str, happened: str, remedy: str) -> None:
+    def problem(self, report: Report, key: str, fault: Fault) -> None:
         """Report a problem of one of this block's keys."""
-        report.add(self.lines.get(key, self.line), self.place(key), happened, remedy)
+        report.add(self.lines.get(key, self.line), self.place(key), fault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Text:
         text = text.strip() if self.several_lines else text
         happened = self._fault(text)
         if happened:
-            report.add(node.line, at, happened, self.remedy or f"Write {self.words}.")
+            report.add(node.line, at, (happened, self.remedy or f"Write {self.words}."))
             return INVALID
         return text
 
@@ -161,7 +161,7 @@ class Character:
             return INVALID
         if len(text) == 1 or (not text and self.or_none):
             return text
-        report.add(node.line, at, "is not one character.", 'Write one in quotes, like ";" or "\\t".')
+        report.add(node.line, at, ("is not one character.", 'Write one in quotes, like ";" or "\\t".'))
         return INVALID
 
     def schema(self) -> Schema:
@@ -185,8 +185,7 @@ class OneOf:
         report.add(
             node.line,
             at,
-            f"is not {self.words}.",
-            f"Did you mean `{meant}`?" if meant else "Choose one of them.",
+            (f"is not {self.words}.", f"Did you mean `{meant}`?" if meant else "Choose one of them."),
         )
         return INVALID
 
@@ -203,7 +202,7 @@ class Flag:
     def read(self, node: Node, at: str, report: Report) -> object:
         if isinstance(node, ScalarNode) and not node.quoted and node.text in ("true", "false"):
             return node.text == "true"
-        report.add(node.line, at, "is not `true` or `false`.", "Write true or false, without quotes.")
+        report.add(node.line, at, ("is not `true` or `false`.", "Write true or false, without quotes."))
         return INVALID
 
     def schema(self) -> Schema:
@@ -224,10 +223,10 @@ class Whole:
     def read(self, node: Node, at: str, report: Report) -> object:
         number = plain_integer(node)
         if number is None:
-            report.add(node.line, at, "is not a whole number.", f"Write {self.words}, without quotes.")
+            report.add(node.line, at, ("is not a whole number.", f"Write {self.words}, without quotes."))
             return INVALID
         if not self.least <= number <= self.most:
-            report.add(node.line, at, "is out of bounds.", f"Write {self.words}.")
+            report.add(node.line, at, ("is out of bounds.", f"Write {self.words}."))
             return INVALID
         return number
 
@@ -244,7 +243,7 @@ class Day:
     def read(self, node: Node, at: str, report: Report) -> object:
         day = plain_day(node)
         if day is None:
-            report.add(node.line, at, "is not a day of the calendar.", "Write it like 2026-01-31.")
+            report.add(node.line, at, ("is not a day of the calendar.", "Write it like 2026-01-31."))
             return INVALID
         return day
 
@@ -268,8 +267,7 @@ class Share:
         report.add(
             node.line,
             at,
-            "is neither a percentage nor a count.",
-            "Write a percentage from 0% to 100%, or a count.",
+            ("is neither a percentage nor a count.", "Write a percentage from 0% to 100%, or a count."),
         )
         return INVALID
 
@@ -293,8 +291,7 @@ class ListName:
         report.add(
             node.line,
             at,
-            "is not the id of a list.",
-            "Ids are positive; write a name made of digits in quotes.",
+            ("is not the id of a list.", "Ids are positive; write a name made of digits in quotes."),
         )
         return INVALID
 
@@ -314,7 +311,7 @@ class AnyScalar:
         if isinstance(node, ScalarNode) and node.kind != "null":
             return node
         happened = "has no value." if isinstance(node, ScalarNode) else "is not a single value."
-        report.add(node.line, at, happened, "Write one value of the field's type, or remove the key.")
+        report.add(node.line, at, (happened, "Write one value of the field's type, or remove the key."))
         return INVALID
 
     def schema(self) -> Schema:
@@ -332,13 +329,15 @@ class RowValue:
             return [self.read(item, at, report) for item in node.items]
         if isinstance(node, MappingNode):
             report.add(
-                node.line, at, "is a block of keys, not a value.", "Write one value, or a list of values."
+                node.line, at, ("is a block of keys, not a value.", "Write one value, or a list of values.")
             )
             return INVALID
         value = plain_value(node)
         if value is INVALID:
             report.add(
-                node.line, at, _surprise(node), "Write true or false, a plain number or date, or use quotes."
+                node.line,
+                at,
+                (_surprise(node), "Write true or false, a plain number or date, or use quotes."),
             )
         return value
 
@@ -355,7 +354,7 @@ class Moment:
     def read(self, node: Node, at: str, report: Report) -> object:
         moment = plain_moment(node.text) if isinstance(node, ScalarNode) else None
         if moment is None:
-            report.add(node.line, at, "is not a time.", "Write it like 2026-01-31T09:00:00Z.")
+            report.add(node.line, at, ("is not a time.", "Write it like 2026-01-31T09:00:00Z."))
             return INVALID
         return moment
 
@@ -382,8 +381,7 @@ class Many:
             report.add(
                 node.line,
                 at,
-                "is not a list.",
-                f"Write [a, b] or one `- item` per line; each: {self.item.words}.",
+                ("is not a list.", f"Write [a, b] or one `- item` per line; each: {self.item.words}."),
             )
             return INVALID
         if not self.least <= len(node.items) <= self.most:
@@ -392,7 +390,7 @@ class Many:
                 if len(node.items) < self.least
                 else f"At most {self.most} are possible."
             )
-            report.add(node.line, at, f"holds {len(node.items)} items.", remedy)
+            report.add(node.line, at, (f"holds {len(node.items)} items.", remedy))
             return INVALID
         return self._items(node, at, report)
 
@@ -402,7 +400,7 @@ class Many:
             here = f"{at}[{number}]"
             value = self.item.read(item, here, report)
             if self.unique and value is not INVALID and value in values:
-                report.add(item.line, here, "is in the list twice.", "Keep one of the two.")
+                report.add(item.line, here, ("is in the list twice.", "Keep one of the two."))
             values.append(value)
         return tuple(value for value in values if value is not INVALID)
 
@@ -433,10 +431,10 @@ class Named:
 
     def read(self, node: Node, at: str, report: Report) -> object:
         if not isinstance(node, MappingNode):
-            report.add(node.line, at, "is not a block of keys.", f"Write lines of the form `{self.words}`.")
+            report.add(node.line, at, ("is not a block of keys.", f"Write lines of the form `{self.words}`."))
             return INVALID
         if len(node.entries) > self.most:
-            report.add(node.line, at, f"holds {len(node.entries)} entries.", self.too_many)
+            report.add(node.line, at, (f"holds {len(node.entries)} entries.", self.too_many))
         given = Given(node.line, at)
         for key, value in node.entries:
             self._read_entry(key, value, given, report)
@@ -446,11 +444,11 @@ class Named:
         given.lines[key.text] = key.line
         place = given.place(key.text)
         if key.kind != "text" and not key.quoted:
-            report.add(key.line, place, _surprise(key), "Write the key in quotes.")
+            report.add(key.line, place, (_surprise(key), "Write the key in quotes."))
             return
         fault = self.check_name(key.text) if self.check_name else None
         if fault:
-            report.add(key.line, place, *fault)
+            report.add(key.line, place, fault)
             return
         read = self.value.read(value, place, report)
         if read is not INVALID:
@@ -470,7 +468,7 @@ class Block:
     def read(self, node: Node, at: str, report: Report) -> object:
         if not isinstance(node, MappingNode):
             names = listed((f"`{key.name}`" for key in self.keys), last="and")
-            report.add(node.line, at, "is not a block of keys.", f"Its keys are {names}.")
+            report.add(node.line, at, ("is not a block of keys.", f"Its keys are {names}."))
             return INVALID
         given = Given(node.line, at)
         shapes = {key.name: key.shape for key in self.keys}
@@ -480,8 +478,7 @@ class Block:
             report.add(
                 node.line,
                 given.place(missing.name),
-                "is missing.",
-                f"Add it: {missing.shape.words}. {missing.meaning}",
+                ("is missing.", f"Add it: {missing.shape.words}. {missing.meaning}"),
             )
         return given
 
@@ -490,11 +487,11 @@ class Block:
     ) -> None:
         place = given.place(key.text)
         if shape is None:
-            report.add(key.line, place, "is not a known key here.", self._remedy(key.text, report))
+            report.add(key.line, place, ("is not a known key here.", self._remedy(key.text, report)))
             return
         given.lines[key.text] = key.line
         if isinstance(value, ScalarNode) and value.kind == "null" and not value.quoted:
-            report.add(key.line, place, "has no value.", f"Write {shape.words}, or remove the key.")
+            report.add(key.line, place, ("has no value.", f"Write {shape.words}, or remove the key."))
             return
         read = shape.read(value, place, report)
         if read is not INVALID:
@@ -547,12 +544,14 @@ def _described(key: Key) -> Schema:
 def _plain_text(node: Node, at: str, report: Report, *, wanted: str) -> str | None:
     if not isinstance(node, ScalarNode):
         found = "a list" if isinstance(node, SequenceNode) else "a block of keys"
-        report.add(node.line, at, f"is {found}.", f"Write {wanted}.")
+        report.add(node.line, at, (f"is {found}.", f"Write {wanted}."))
         return None
     if node.quoted or node.kind == "text":
         return node.text
     quote = "" if node.kind == "null" else "Write it in quotes"
-    report.add(node.line, at, _surprise(node), f"{quote} if it is {wanted}." if quote else f"Write {wanted}.")
+    report.add(
+        node.line, at, (_surprise(node), f"{quote} if it is {wanted}." if quote else f"Write {wanted}.")
+    )
     return None
 
 

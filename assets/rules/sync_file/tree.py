@@ -88,13 +88,13 @@ def read_tree(text: str, report: Report) -> Node | None:
     """The tree of the one document in `text`; None when it is no tree that we read."""
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_CHARACTERS:
-        report.add(1, "", "the file is longer than a sync file can be.", "Keep one sync in one file.")
+        report.add(1, "", ("the file is longer than a sync file can be.", "Keep one sync in one file."))
         return None
     try:
         root = _compose(text, report)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, int(error.position)) + 1
-        report.add(line, "", "a control character that YAML does not allow.", "Remove it.")
+        report.add(line, "", ("a control character that YAML does not allow.", "Remove it."))
         return None
     except yaml.MarkedYAMLError as error:
         _report_syntax(error, report)
@@ -108,7 +108,7 @@ def _compose(text: str, report: Report) -> yaml.Node | None:
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     if root is None:
         report.add(
-            1, "", "the file is empty.", "Start it with `sync: <name>`; docs/syncs.md has whole examples."
+            1, "", ("the file is empty.", "Start it with `sync: <name>`; docs/syncs.md has whole examples.")
         )
     return root
 
@@ -120,17 +120,21 @@ def _only_plain_events(text: str, report: Report) -> bool:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         documents += isinstance(event, yaml.DocumentStartEvent)
         if documents > 1:
-            report.add(line, "", "a second document begins here (`---`).", "Keep one sync in one file.")
+            report.add(line, "", ("a second document begins here (`---`).", "Keep one sync in one file."))
         elif depth > MAX_DEPTH:
             report.add(
-                line, "", "the file nests deeper than a sync file can.", "See docs/syncs.md for its shape."
+                line, "", ("the file nests deeper than a sync file can.", "See docs/syncs.md for its shape.")
             )
         elif getattr(event, "anchor", None):
             report.add(
-                line, "", "an anchor (&) or an alias (*).", "Write the value out, or in quotes if it is text."
+                line,
+                "",
+                ("an anchor (&) or an alias (*).", "Write the value out, or in quotes if it is text."),
             )
         elif getattr(event, "tag", None):
-            report.add(line, "", "a YAML tag (!).", "Remove it, or write the value in quotes if it is text.")
+            report.add(
+                line, "", ("a YAML tag (!).", "Remove it, or write the value in quotes if it is text.")
+            )
         else:
             continue
         return False
@@ -143,10 +147,10 @@ def _report_syntax(error: yaml.MarkedYAMLError, report: Report) -> None:
         if re.search(pattern, said):
             # What is never closed is mended where it was opened.
             mark = error.context_mark if remedy.startswith("Close") else None
-            report.add(_line(mark or error.problem_mark), "", happened, remedy)
+            report.add(_line(mark or error.problem_mark), "", (happened, remedy))
             return
     line = _line(error.problem_mark)
-    report.add(line, "", "the file is not valid YAML here.", "Check indentation, quotes and brackets.")
+    report.add(line, "", ("the file is not valid YAML here.", "Check indentation, quotes and brackets."))
 
 
 def _line(mark: yaml.Mark | None) -> int:
@@ -171,17 +175,19 @@ class _TreeBuilder:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                self.report.add(line, at, "a key that is a list or a block.", "Keys are plain words.")
+                self.report.add(line, at, ("a key that is a list or a block.", "Keys are plain words."))
                 continue
             name = key_node.value
             key = _scalar(key_node, line)
             here = f"{at}.{shown(name)}" if at else shown(name)
             value = self.node(value_node, here)
             if key_node.tag == "tag:yaml.org,2002:merge":
-                self.report.add(line, here, "a merge key (<<).", "Write the keys out.")
+                self.report.add(line, here, ("a merge key (<<).", "Write the keys out."))
             elif name in entries:
                 first = entries[name][0].line
-                self.report.add(line, here, f"is given twice, first in line {first}.", "Keep one of the two.")
+                self.report.add(
+                    line, here, (f"is given twice, first in line {first}.", "Keep one of the two.")
+                )
             else:
                 entries[name] = key, value
         return tuple(entries.values())

@@ -224,7 +224,8 @@ CASES = [
     Case("an unknown action", ("consent: {granted: agreed}\nfields: {first_name: given_name}", "unsubscribes: {action: erase}"), 4, "unsubscribes.action", "is not `unsubscribe`", "Choose"),
     # examples
     Case("neither contact nor rejected", "examples:\n- row: {address: a}\n", 7, "examples[1]", "exactly one of", "becomes of it"),
-    Case("contact and rejected", "examples:\n- {row: {}, contact: {}, rejected: x}\n", 7, "examples[1]", "exactly one of", "becomes"),
+    Case("contact and rejected", "examples:\n- {row: {}, contact: {}, rejected: no_consent}\n", 7, "examples[1]", "exactly one of", "becomes"),
+    Case("an unknown reason", "examples:\n- {row: {}, rejected: date_invalied}\n", 7, "examples[1].rejected", "is not a reason", "`date_invalid`?"),
     Case("a column that is not read", "examples:\n- {row: {adress: a}, contact: {}}\n", 7, "examples[1].row.adress", "a column that this sync reads", "`address`"),
     Case("a field that is not there", "examples:\n- {row: {}, contact: {firstname: a}}\n", 7, "examples[1].contact.firstname", "is not a merge tag of this sync", "`first_name`"),
     Case("lists that are not there", "examples:\n- {row: {}, contact: {_lists: [1]}}\n", 7, "examples[1].contact._lists", "is not a merge tag", "Known"),
