@@ -375,6 +375,7 @@ class MailtrapClient:
         query = {"start_time": start_time.isoformat()} if start_time else {}
         query |= {"email": email} if email else {}
         seen: set[str] = set()
+        full = False
         for _ in range(_PAGES_AT_MOST):
             request = Request("GET", self._paths.suppressions(), query=query)
             page = self._ask(
@@ -383,12 +384,13 @@ class MailtrapClient:
             fresh = tuple({item.id: item for item in page if item.id not in seen}.values())
             if fresh:
                 yield fresh
-            if len(page) < wire.SUPPRESSIONS_PER_PAGE:
+            if wire.is_last_page(len(page), fresh=len(fresh), of_one=email is not None, after_full_page=full):
                 return
-            if not fresh:
+            if page and not fresh:
                 raise _stuck_cursor()
+            full = len(page) >= wire.SUPPRESSIONS_PER_PAGE
             seen.update(item.id for item in fresh)
-            query = {**query, "last_id": page[-1].id}
+            query = {**query, "last_id": page[-1].id} if page else query
         raise _stuck_cursor()
 
     # ── how each kind of request is made ───────────────────────────────────────────────────────────────────────
@@ -428,8 +430,12 @@ class MailtrapClient:
     ) -> T | None:
         windows = windows or self._contacts_windows
         answer = self._until_settled(request, (read,), safe=True, lane=lane, windows=windows)
-        if isinstance(answer, Answer) and answer.status == 404 and request.method == "GET":
-            return None
+        if (
+            isinstance(answer, Answer)
+            and answer.status == 404
+            and isinstance(_json_or_none(answer.body), dict)
+        ):
+            return None  # a 404 in HTML is not Mailtrap's, and says nothing about what we look for
         if isinstance(answer, Answer) and answer.status < 300:
             return read(answer.body)
         raise self._unsettled(answer, doing)
@@ -460,7 +466,7 @@ class MailtrapClient:
         answer = self._until_settled(request, (), safe=True, lane=lane, windows=self._contacts_windows)
         if isinstance(answer, Answer) and answer.status < 300:
             return True
-        if isinstance(answer, Answer) and answer.status == 404 and self._says_gone(answer):
+        if isinstance(answer, Answer) and answer.status == 404 and self._says_gone(answer, request):
             return self.usage_counts.retries > before
         raise self._unsettled(answer, doing)
 
@@ -533,10 +539,17 @@ class MailtrapClient:
             return _unavailable(doing, f"status {answer.status}")
         return _refused(answer.status, _json_or_none(answer.body), doing, self._merge_tags)
 
-    @staticmethod
-    def _says_gone(answer: Answer) -> bool:
-        """A 404 in JSON is Mailtrap's; one in HTML may come from anything in between, and proves nothing."""
-        return isinstance(_json_or_none(answer.body), dict)
+    def _says_gone(self, answer: Answer, request: Request) -> bool:
+        """Whether a 404 means that the thing is gone, and not that we asked in the wrong place.
+
+        For a contact Mailtrap says so in words of its own (`{"errors": "Contact(s) not found"}`), and nothing less
+        counts: a wrong account must not look like an erasure that is done.
+        """
+        told = _json_or_none(answer.body)
+        if not isinstance(told, dict):
+            return False
+        is_contact = not request.path.startswith((self._paths.lists(), self._paths.fields()))
+        return not is_contact or "contact" in complaints.sentence(told).lower()
 
     def _named(self, lost: wire.OutcomeUnknown, found: Iterator[T], what: str) -> T:
         for item in found:

@@ -7,6 +7,7 @@ retries, budgets, and what an answer means. No exception of httpx leaves this fi
 
 import logging
 import os
+import socket
 import ssl
 import threading
 import time
@@ -75,7 +76,7 @@ class Connection:
             try:
                 return self._send(request, upload, deadline)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
-                return NoAnswer("unsent", type(error).__name__)
+                return NoAnswer("unsent", reason(error))
             except (
                 httpx.HTTPError,
                 httpx.StreamError,
@@ -84,7 +85,7 @@ class Connection:
                 OSError,
                 _TooSlow,
             ) as error:
-                return NoAnswer("unsent" if upload.incomplete else "lost", type(error).__name__.lstrip("_"))
+                return NoAnswer("unsent" if upload.incomplete else "lost", reason(error))
             except _TooMuch:
                 return NoAnswer("lost", "an answer beyond every bound")
 
@@ -187,6 +188,28 @@ def open_client(
         {"User-Agent": "mailtrap-contacts", "Accept-Encoding": "identity", **headers}
     )
     return client
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong between here and there, in words of our own: the error's might hold a URL."""
+    seen: set[int] = set()
+    inner: BaseException | None = error
+    while inner is not None and id(inner) not in seen:
+        seen.add(id(inner))
+        for kind, words in _REASONS.items():
+            if isinstance(inner, kind):
+                return words
+        inner = inner.__cause__ or inner.__context__
+    return type(error).__name__.lstrip("_")
+
+
+_REASONS: dict[type[BaseException], str] = {
+    ssl.SSLCertVerificationError: "the certificate is not trusted",
+    ssl.SSLError: "TLS failed",
+    socket.gaierror: "the host name is not known",
+    ConnectionRefusedError: "the connection was refused",
+    ConnectionResetError: "the connection was reset",
+}
 
 
 def raw_chunks(response: httpx.Response) -> Iterator[bytes]:

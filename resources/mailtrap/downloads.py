@@ -17,7 +17,7 @@ from typing import Protocol
 import httpx
 
 from resources.errors import MailtrapError, SettingsError, UnavailableError
-from resources.mailtrap.connection import open_client, quiet, raw_chunks, within
+from resources.mailtrap.connection import open_client, quiet, raw_chunks, reason, within
 from resources.settings import is_loopback
 
 MOST_COMPRESSED_BYTES = 8 * 1024**3
@@ -145,9 +145,9 @@ class Downloader:
                     with suppress(httpx.HTTPError, OSError):
                         response.close()
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
-                return _unreachable(type(error).__name__)
+                return _unreachable(reason(error))
             except (httpx.HTTPError, httpx.StreamError) as error:
-                return _truncated(check.received, type(error).__name__)
+                return _truncated(check.received, reason(error))
             except _Unfit as error:
                 return error.error
             finally:
@@ -175,16 +175,21 @@ class Downloader:
 
     def _allowed(self, url: str) -> httpx.URL:
         """The URL, if it leads to a host on the list, by https (or http on this machine)."""
-        try:
-            parsed = httpx.URL(url)
-            host, port = parsed.host.lower(), parsed.port
-        except (httpx.InvalidURL, TypeError, ValueError):
-            raise _forbidden("") from None
+        parsed = _parsed(url)
+        if parsed is None:
+            raise _forbidden("")
+        host, port = parsed.host.lower(), parsed.port
         safe = parsed.scheme == "https" or (parsed.scheme == "http" and is_loopback(host))
         known = any(pattern.matches(host, port) for pattern in self._hosts)
         if parsed.userinfo or not safe or not known:
             raise _forbidden(host if port is None else f"{host}:{port}")
         return parsed
+
+
+def _parsed(url: str) -> httpx.URL | None:
+    with suppress(httpx.InvalidURL, TypeError, ValueError):
+        return httpx.URL(url)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,17 +310,17 @@ def _not_given(status: int, hint: bytes) -> MailtrapError:
     return _unreachable(f"status {status}")
 
 
-def _unreachable(reason: str) -> MailtrapError:
+def _unreachable(why: str) -> MailtrapError:
     return DownloadError(
-        f"The export's file could not be fetched ({reason}).",
+        f"The export's file could not be fetched ({why}).",
         "Where Mailtrap keeps its exports did not give it.",
         "Try again later; check that this machine may reach the hosts of MAILTRAP_DOWNLOAD_HOSTS.",
     )
 
 
-def _truncated(received: int, reason: str) -> MailtrapError:
+def _truncated(received: int, why: str) -> MailtrapError:
     return DownloadTruncatedError(
-        f"The export's file broke off after {received} bytes ({reason}).",
+        f"The export's file broke off after {received} bytes ({why}).",
         "A part of it is not the export; what was kept before stays.",
         "Try again; the same link can be used for a day.",
     )

@@ -263,7 +263,9 @@ class _Turn:
             anew = {"free_at": self.now + window.limit.holds_seconds, "epoch": self.epoch}
             self.connection.execute(sa.update(_places).where(in_places, elsewhen).values(anew))
             self.connection.execute(sa.delete(_places).where(in_places, _places.c.free_at <= self.now))
-            mine = sa.and_(_windows.c.name == window.name, _windows.c.closed_until > self.now + _LONGEST_CLOSED_SECONDS)
+            mine = sa.and_(
+                _windows.c.name == window.name, _windows.c.closed_until > self.now + _LONGEST_CLOSED_SECONDS
+            )
             self.connection.execute(sa.update(_windows).where(mine).values(closed_until=anew["free_at"]))
             dead = sa.or_(
                 _tickets.c.epoch != self.epoch,

@@ -5,6 +5,7 @@ raises `MalformedError`, which never carries what was read. Complaints are read 
 `client.py`. Reference: https://github.com/mailtrap/mailtrap-openapi/blob/main/specs/contacts.openapi.yml
 """
 
+import contextlib
 import json
 import re
 import uuid
@@ -301,12 +302,12 @@ def _is_uuid(text: str) -> bool:
 
 def to_json(value: object) -> bytes:
     """A body; NaN and what JSON cannot hold are refused without being quoted."""
-    try:
+    with contextlib.suppress(TypeError, ValueError):
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError):
-        raise ValueError(
-            "A value cannot be written as JSON (NaN, infinity, a lone surrogate, or a type of its own)."
-        ) from None
+    # Raised out here, because the error of the encoder carries the whole body with it.
+    raise ValueError(
+        "A value cannot be written as JSON (NaN, infinity, a lone surrogate, or a type of its own)."
+    )
 
 
 def create_contact_body(email: str, *, fields: Mapping[str, Scalar] | None, list_ids: Sequence[int]) -> bytes:
@@ -357,10 +358,10 @@ def export_filters(
 
 def from_json(body: bytes) -> object:
     """A body as JSON; `MalformedError` for anything else, HTML, cut-off and absurdly deep JSON included."""
-    try:
+    with contextlib.suppress(ValueError, RecursionError):
         return json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise MalformedError("the answer is not JSON") from None
+    # Raised out here, because the error of the decoder carries the whole body with it.
+    raise MalformedError("the answer is not JSON")
 
 
 def read_accounts(body: bytes) -> tuple[Account, ...]:
@@ -435,6 +436,19 @@ def read_event(body: bytes) -> EventAccepted:
 def read_suppressions(body: bytes) -> tuple[Suppression, ...]:
     """One page of suppressions; `""` and null both mean "not given"."""
     return tuple(_suppression(item) for item in _items(body, "suppressions"))
+
+
+def is_last_page(found: int, *, fresh: int, of_one: bool, after_full_page: bool) -> bool:
+    """Whether a page of suppressions is the last.
+
+    Overlooking somebody who is suppressed is worse than a request too many, so that the end is an empty page: a short
+    one is trusted only when one address was asked for, or when it repeats what is known. An empty page right after
+    a full one is asked for once more.
+    """
+    if found == 0:
+        return not after_full_page
+    short = found < SUPPRESSIONS_PER_PAGE
+    return short and (of_one or fresh == 0)
 
 
 def _no_constant(_name: str) -> object:

@@ -282,8 +282,13 @@ def send(
             while len(limited.moments) < 5:
                 time.sleep(0.01)
             started[0].kill()
+        ended = time.monotonic() + seconds + 8
         for process in started:
-            process.communicate(timeout=seconds + 30)
+            try:
+                process.communicate(timeout=max(0.1, ended - time.monotonic()))
+            except subprocess.TimeoutExpired:  # it waits for its next place
+                process.kill()
+                process.communicate()
     begun = limited.moments[0]
     whole = int((limited.moments[-1] - begun) // limited.seconds)
     return sum(moment < begun + whole * limited.seconds for moment in limited.moments) / (
