@@ -36,7 +36,6 @@ TOUCHES_THE_WORLD = (
     "subprocess",
     "asyncio",
     "multiprocessing",
-    "threading",
 )
 ONLY_IN = {
     "adbc_driver_manager": ("resources/warehouses/",),
@@ -66,7 +65,7 @@ TOP_LEVEL = {
     "pipelines", "pyproject.toml", "requirements.lock", "resources", "tests", "workspace.yaml",
 }  # fmt: skip
 # Written so that this file does not find itself.
-OF_ONE_MACHINE = re.compile(r"(?<![\w.])/(?:home|root|Users|wor[k])/\w|\b[A-Z]:\\\\?Users")
+OF_ONE_MACHINE = re.compile(r"(?<![\w.})\]*])/(?:home|root|Users|wor[k])/\w|\b[A-Z]:\\\\?Users")
 OF_A_REGISTRY = re.compile(
     r"pypi\.or[g]|pythonhosted\.or[g]|registry\.npmj[s]|--(?:extra-)?index-ur[l]|find-link[s]|\"resolved\": *\"http"
 )
@@ -230,7 +229,9 @@ def test_every_public_name_says_what_it_promises() -> None:
     wrong = []
     for path in modules():
         definitions = list(public_definitions(syntax(path)))
-        promised = {node.name for node, inside_class in definitions if inside_class and ast.get_docstring(node)}
+        promised = {
+            node.name for node, inside_class in definitions if inside_class and ast.get_docstring(node)
+        }
         for node, inside_class in definitions:
             settled = inside_class and (node.name.startswith("__") or node.name in promised)
             if not settled and not ast.get_docstring(node) and not is_overload(node):

@@ -65,7 +65,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_paths_on_a_page_exist(page: Path) -> None:
     """A file or folder of ours that a page names is there."""
     named = {
-        word.rstrip(".,;:)").partition("::")[0]
+        word.rstrip(".,;:)").partition(":")[0]
         for code in code_of(page)
         for word in re.findall(
             r"(?<![\w/.$-])(?:pipelines|assets|resources|tests|docs|deploy|benchmarks|\.ci)/[^\s`'\",|]*",
