@@ -1,11 +1,14 @@
 """A sync file that cannot be used says why: file, line, key, and what to do, for every problem at once."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from assets.rules.sync import (
     NOBODY,
@@ -26,6 +29,37 @@ from assets.rules.sync import (
 )
 from assets.rules.sync_file import load_syncs, parse_sync
 
+SNIPPETS = [
+    "\n",
+    "  ",
+    "\t",
+    ": ",
+    "- ",
+    "[",
+    "]",
+    "{",
+    "}",
+    "'",
+    '"',
+    "yes",
+    "null",
+    "*a",
+    "&a ",
+    "! ",
+    "|",
+    "? ",
+    "%",
+    "@",
+    "#",
+    "---\n",
+    "\x00",
+    "\ud800",
+    "<<: ",
+    "2026-01-01",
+    "9" * 30,
+    "1:30",
+    ".nan",
+]
 TODAY = date(2026, 8, 1)
 MINIMAL = """\
 sync: newsletter
@@ -496,3 +530,21 @@ def test_a_folder_that_is_not_there_names_the_setting() -> None:
     """A wrong CONTACTS_SYNCS is not an empty folder."""
     with pytest.raises(SyncFileError, match="CONTACTS_SYNCS"):
         load_syncs(Path("no/such/folder"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1), st.sampled_from(SNIPPETS) | st.text(max_size=3), st.integers(0, 9)),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_any_text_is_a_sync_or_a_list_of_problems(edits: list[tuple[float, str, int]]) -> None:
+    """Nothing that stands in a file makes the parser fail in another way."""
+    text = FULL
+    for share, snippet, dropped in edits:
+        at = int(share * len(text))
+        text = text[:at] + snippet + text[at + dropped :]
+    with suppress(SyncFileError):
+        parse_sync(text, path="a.yaml", today=TODAY)
