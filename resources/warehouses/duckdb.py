@@ -72,13 +72,13 @@ class DuckDBWarehouse:
         """Stream the columns; memory holds a few batches, whatever the size of the table."""
         source = self._source(relation)
         known = self._columns(source)
-        chosen = statement.find_columns(columns, known, relation=_words(relation))
+        chosen = statement.find_columns(columns, known, relation=relation)
         sql = statement.select(
             source,
             list(zip(columns, chosen, strict=True)),
             grammar=GRAMMAR,
             window=window,
-            window_column=_window_column(window, known, relation),
+            window_column=statement.find_window_column(window, known, relation),
         )
         schema = pa.schema([pa.field(name, each.plain) for name, each in zip(columns, chosen, strict=True)])
         with self._cursor() as cursor:
@@ -93,7 +93,7 @@ class DuckDBWarehouse:
         if not isinstance(relation, Table):
             return None
         source = self._source(relation)
-        column = _window_column(window, self._columns(source), relation)
+        column = statement.find_window_column(window, self._columns(source), relation)
         rows = self._rows(statement.count(source, grammar=GRAMMAR, window=window, window_column=column))
         return int(rows[0][0])
 
@@ -185,16 +185,6 @@ def _database(path: str) -> str:
     if not Path(relative).exists() and Path(path).exists():
         return path
     return relative
-
-
-def _window_column(window: Window | None, known: Sequence[Column], relation: Relation) -> Column | None:
-    if window is None:
-        return None
-    return statement.find_columns([window.column], known, relation=_words(relation))[0]
-
-
-def _words(relation: Relation) -> str:
-    return f"Table {relation.name}" if isinstance(relation, Table) else "The query"
 
 
 def _here_first(catalogue: Sequence[tuple[str, ...]], database: str) -> list[tuple[str, ...]]:

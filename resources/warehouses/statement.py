@@ -18,7 +18,7 @@ from sqlglot.errors import SqlglotError
 
 from resources.errors import WarehouseError
 from resources.warehouses import complaints, plain
-from resources.warehouses.contract import Bucket, Days, Query, Relation, Window
+from resources.warehouses.contract import Bucket, Days, Files, Query, Relation, Table, Window
 
 Item = TypeVar("Item")
 
@@ -80,13 +80,28 @@ def find_table(
     raise complaints.table_not_found(name, [".".join(each[-2:]) for each in catalogue])
 
 
-def find_columns(wanted: Sequence[str], columns: Sequence[Column], *, relation: str) -> list[Column]:
+def find_columns(wanted: Sequence[str], columns: Sequence[Column], *, relation: Relation) -> list[Column]:
     """The columns by the names that the sync uses, or an error with the nearest names."""
     chosen = pick(wanted, {each.name: each for each in columns}, relation=relation)
     return [chosen[name] for name in wanted]
 
 
-def pick(wanted: Sequence[str], known: Mapping[str, Item], *, relation: str) -> dict[str, Item]:
+def find_window_column(window: Window | None, columns: Sequence[Column], relation: Relation) -> Column | None:
+    """The column that the window cuts by."""
+    return find_columns([window.column], columns, relation=relation)[0] if window else None
+
+
+def in_words(relation: Relation | None) -> str:
+    """The relation in a sentence."""
+    match relation:
+        case Table(name):
+            return f"table {name}"
+        case Files(pattern):
+            return f"{pattern}"
+    return "the query"
+
+
+def pick(wanted: Sequence[str], known: Mapping[str, Item], *, relation: Relation) -> dict[str, Item]:
     """What is known under each wanted name: exactly, else by the only one that differs just in capitals."""
     folded: dict[str, list[str]] = {}
     for name in known:
@@ -99,7 +114,7 @@ def pick(wanted: Sequence[str], known: Mapping[str, Item], *, relation: str) -> 
         elif len(alike) == 1:
             chosen[name] = known[alike[0]]
     if missing := [name for name in wanted if name not in chosen]:
-        raise complaints.column_missing(missing, list(known), relation=relation)
+        raise complaints.column_missing(missing, list(known), relation=in_words(relation))
     return chosen
 
 
