@@ -72,7 +72,10 @@ def pending_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         kinds={"duckdb", "parquet"},
         deps=[
             dg.AssetKey([sync.name, "accepted_contacts"]),
-            *(dg.AssetKey(["mailtrap", name]) for name in ("fields", "lists", "suppressions", "unsubscribed")),
+            *(
+                dg.AssetKey(["mailtrap", name])
+                for name in ("fields", "lists", "suppressions", "unsubscribed")
+            ),
         ],
         partitions_def=partitions_of(sync),
         backfill_policy=backfill_policy_of(sync),
@@ -112,7 +115,9 @@ def settle(client: MailtrapClient, store: Store) -> None:
         settle_under(client, store, lease)
 
 
-def settle_under(client: MailtrapClient, store: Store, lease: Lease, *, except_path: str | None = None) -> None:
+def settle_under(
+    client: MailtrapClient, store: Store, lease: Lease, *, except_path: str | None = None
+) -> None:
     """The same, for a run that holds the account already."""
     loop = Delivering(client, store.journal, store.lake, lease=lease, pace=pace_of(store))
     left = 0
@@ -132,7 +137,9 @@ def settle_under(client: MailtrapClient, store: Store, lease: Lease, *, except_p
 def known_about(client: MailtrapClient, store: Store, sync: Sync) -> Knowledge:
     """Who is suppressed or unsubscribed, as of now; and, for the modes that ask, whom Mailtrap has."""
     asks = sync.mode in ("insert", "update")
-    return refresh_knowledge(client, store.lake, store.journal, store.key, now=datetime.now(UTC), contacts=asks)
+    return refresh_knowledge(
+        client, store.lake, store.journal, key=store.key, now=datetime.now(UTC), contacts=asks
+    )
 
 
 def pace_of(store: Store) -> Pace:
@@ -176,8 +183,8 @@ def find_pending(
             lists,
             {partition: file_of(sync, "accepted_contacts", partition) for partition in partitions},
             told,
-            withheld_from(stack, store, sync, knowledge, partitions=partitions, tables=tables),
-            existing=existing_people(stack, store.lake, sync, knowledge),
+            withheld_from(stack, store, sync, knowledge=knowledge, partitions=partitions, tables=tables),
+            existing=existing_people(stack, store.lake, sync, knowledge=knowledge),
             resend=resend,
         )
         changes = pending.compare(connection)
@@ -196,9 +203,7 @@ def find_pending(
                 tables=tables,
                 guarded=guarded,
             )
-            by_partition = {
-                name: counted(counts[name], found) for name, found in changes.items()
-            }
+            by_partition = {name: counted(counts[name], found) for name, found in changes.items()}
             facts = {
                 "by_partition": by_partition,
                 "gone": dict(gone),
@@ -231,12 +236,20 @@ def keep_to_plan(lake: Lake, sync: Sync, found: Found, *, plan_digest: str) -> N
 
 def digest_of(lake: Lake, path: str, facts: Mapping[str, Any]) -> str:
     """What pending contacts amount to, whatever their order: people, values, and the ledger they were compared with."""
-    seen = hashlib.sha256(json.dumps([facts["ledger"], facts["by_partition"], facts["gone"]], sort_keys=True).encode())
+    seen = hashlib.sha256(
+        json.dumps([facts["ledger"], facts["by_partition"], facts["gone"]], sort_keys=True).encode()
+    )
     total = 0
     for batch in lake.read(path, ["address_hash", "fingerprint"]):
-        people = np.frombuffer(batch["address_hash"].storage.buffers()[1], np.uint64).reshape(-1, 2)[: batch.num_rows]
+        people = np.frombuffer(batch["address_hash"].storage.buffers()[1], np.uint64).reshape(-1, 2)[
+            : batch.num_rows
+        ]
         values = pc.fill_null(batch["fingerprint"], 0).to_numpy()
-        mixed = people[:, 0] * np.uint64(0x9E3779B97F4A7C15) ^ people[:, 1] ^ values * np.uint64(0xC2B2AE3D27D4EB4F)
+        mixed = (
+            people[:, 0] * np.uint64(0x9E3779B97F4A7C15)
+            ^ people[:, 1]
+            ^ values * np.uint64(0xC2B2AE3D27D4EB4F)
+        )
         total = (total + int(mixed.sum(dtype=np.uint64))) % (1 << 64)
     seen.update(total.to_bytes(8, "big"))
     return seen.hexdigest()
@@ -272,8 +285,8 @@ def withheld_from(
     stack: contextlib.ExitStack,
     store: Store,
     sync: Sync,
-    knowledge: Knowledge,
     *,
+    knowledge: Knowledge,
     partitions: Sequence[str],
     tables: Lake,
 ) -> Withheld:
@@ -297,7 +310,7 @@ def withheld_from(
 
 
 def existing_people(
-    stack: contextlib.ExitStack, lake: Lake, sync: Sync, knowledge: Knowledge
+    stack: contextlib.ExitStack, lake: Lake, sync: Sync, *, knowledge: Knowledge
 ) -> Path | None:
     """The people Mailtrap has, where the mode asks for it."""
     if sync.mode not in ("insert", "update") or knowledge.contacts is None:
@@ -343,7 +356,9 @@ def _gone(
             held = told_people(connection, told, scope)
             contacts.stop_at_guards([guards.too_many_gone(sync, gone=gone, told=held)])
         if sync.when_gone == "unlist":
-            known = [stack.enter_context(store.lake.local(p)) for p in store.lake.list(evidence.folder(sync.name))]
+            known = [
+                stack.enter_context(store.lake.local(p)) for p in store.lake.list(evidence.folder(sync.name))
+            ]
             counts.update(write_gone(connection, sink, gone=iter(leavers), addresses=known))
         else:
             counts[partition] += gone

@@ -389,7 +389,7 @@ class Delivering:
             payload,
         )
         imports = pa.repeat(pa.scalar(payload.import_id, pa.int64()), rows.num_rows)
-        evidence.keep(self.lake, delivery, payload, rows)
+        evidence.keep(self.lake, delivery, payload, rows=rows)
         part = ledger.write_part(self.lake, delivery.sync, rows.append_column("import_id", imports))
         return self.journal.finish(payload, sync=delivery.sync, part_path=part, lease=self.lease, **counts)
 

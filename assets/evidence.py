@@ -35,7 +35,7 @@ def folder(sync: str) -> str:
     return f"{sync}/evidence"
 
 
-def keep(lake: Lake, delivery: Delivery, payload: Payload, rows: pa.Table) -> None:
+def keep(lake: Lake, delivery: Delivery, payload: Payload, *, rows: pa.Table) -> None:
     """Write the evidence of a payload; the same payload always writes the same file."""
     told_at = datetime.fromtimestamp(payload.sent_at or 0.0, UTC)
     table = (
@@ -46,5 +46,7 @@ def keep(lake: Lake, delivery: Delivery, payload: Payload, rows: pa.Table) -> No
     )
     about = {key: str(delivery.facts[key]) for key in ("sync_version", "source") if key in delivery.facts}
     path = f"{folder(delivery.sync)}/{payload.id}.parquet"
-    with lake.writer(path, SCHEMA, metadata={**about, "sync": delivery.sync, "run_id": delivery.run_id}) as sink:
+    with lake.writer(
+        path, SCHEMA, metadata={**about, "sync": delivery.sync, "run_id": delivery.run_id}
+    ) as sink:
         sink.write(table)
