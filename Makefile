@@ -3,6 +3,8 @@
 .PHONY: help setup demo dev test lint format bench lock
 PYTHON_HERE := .venv/bin/python
 export PYTHON
+# Nothing here reports to anybody.
+export DAGSTER_DISABLE_TELEMETRY := 1
 
 help:  ## what can be typed here
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -17,7 +19,7 @@ dev: setup  ## the Dagster UI on the demo's world
 	@$(PYTHON_HERE) -m pipelines.demo --dev
 
 test: setup  ## every test; ARGS="-k consent" picks some
-	@$(PYTHON_HERE) -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(PYTHON_HERE) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup  ## formatting, ruff, mypy --strict, and Dagster's own check of the definitions
 	@$(PYTHON_HERE) -m ruff format --check .
