@@ -18,9 +18,9 @@ _PIECE = re.compile(r"[\w'@.+%:/\\~=&#$^*<>{}\[\]|-]+")
 # Every word of the messages in https://github.com/mailtrap/mailtrap-openapi (contacts, suppressions, account errors),
 # and plain words of the same kind. A name, an address, a number or a value of a row is none of them.
 _WORDS = """
-a about access account accounts action active again all allowed already an and any api array at automation
+a about access are account accounts action active again all allowed already an and any api array at automation
 automations auth authentication authorization bad base be been being blank boolean both but by campaign campaigns
-can cannot can't character characters columns completed conditions contact contacts contain contains could count
+bulk can cannot can't character characters columns completed conditions contact contacts contain contains could count
 create created data date deleted denied doesn't does domain domains duplicate duplicated email emails empty
 enough entity error errors exceed exceeded exceeds exclude excluded exist exists expired export exports failed
 field fields filter filters float following for forbidden format found free from greater has hash have i id ids
@@ -32,8 +32,8 @@ params permission permissions permitted plan please plus previous process provid
 reached request requests required reserved resource retry s same scheduled segment segments sent server service
 short should size something specified started status steps stream string subscribed subscription
 subscription_status supported suppressed suppression tag taken temporarily text than that the there this timeout
-to token too top try type unable unauthenticated unauthorized unavailable unexpected unknown unprocessable
-unsubscribed unsupported update updated usage use used user valid value values we went when with wrong yes
+to token too top transactional try type unable unauthenticated unauthorized unavailable unexpected unknown unprocessable
+unsubscribed unsupported update updated usage use used user valid value values we went when will with wrong yes
 you your
 """
 _VOCABULARY = frozenset(_WORDS.split())
@@ -97,8 +97,9 @@ def import_problems(answer: object, merge_tags: Collection[str] = ()) -> ImportP
     """The complaints of a 422 on an import: an array of {email, errors}; other shapes are about the whole request."""
     rows: list[RowProblem] = []
     base: list[str] = []
+    known: dict[str, str] = {}  # the same few words, fifty thousand times
     for email, column, text in _entries(_told(answer)):
-        words = safe_words(text, merge_tags)
+        words = known.get(text) or known.setdefault(text, safe_words(text, merge_tags))
         if email and not any(phrase in text.lower() for phrase in _WHOLE_REQUEST):
             rows.append(RowProblem(email, column, words))
         else:

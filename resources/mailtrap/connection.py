@@ -276,7 +276,9 @@ def _inflater(encoding: str) -> Callable[[bytes, int], bytes]:
 
 
 def _transport(origin: str, monotonic: Callable[[], float]) -> httpx.HTTPTransport:
-    transport = httpx.HTTPTransport(verify=_trust(), proxy=_proxy(httpx.URL(origin)), trust_env=False)
+    url = httpx.URL(origin)
+    trust = _trust() if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody
+    transport = httpx.HTTPTransport(verify=trust, proxy=_proxy(url), trust_env=False)
     # httpx has no timeout for a whole exchange, and no public way to give it a network of one's own;
     # a test with a server that drips says when this stops working.
     pool: Any = transport._pool  # noqa: SLF001

@@ -39,6 +39,7 @@ class Hand:
 
 
 def meter_of(folder: Path, hand: Hand, **more: object) -> Meter:
+    """A meter on a journal in this folder, whose time is moved by hand."""
     engine = open_engine(f"sqlite:///{folder / 'journal.db'}")
     create_tables(engine)
     return Meter(engine, clock=hand, sleep=hand.sleep, random=lambda: 0.0, **more)
@@ -46,11 +47,13 @@ def meter_of(folder: Path, hand: Hand, **more: object) -> Meter:
 
 @pytest.fixture
 def hand() -> Hand:
+    """A clock of its own for each test."""
     return Hand()
 
 
 @pytest.fixture
 def meter(tmp_path: Path, hand: Hand) -> Meter:
+    """A meter, closed at the end."""
     made = meter_of(tmp_path, hand)
     yield made
     made.dispose()
@@ -59,6 +62,7 @@ def meter(tmp_path: Path, hand: Hand) -> Meter:
 def take(
     meter: Meter, lane: Lane = "import", *, windows: tuple[Window, ...] = (WINDOW,), patience: float = 5.0
 ):
+    """One place, as soon as there is one."""
     return meter.acquire(windows, lane=lane, patience_seconds=patience)
 
 
@@ -229,6 +233,7 @@ def in_threads(meter: Meter, lanes: list[Lane]) -> list[Lane]:
 
 
 def tickets(meter: Meter) -> list[str]:
+    """Who is waiting now."""
     with meter._engine.begin() as connection:
         return list(connection.scalars(sa.text("select id from request_tickets")))
 
