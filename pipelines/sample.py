@@ -9,6 +9,7 @@ are reserved for documentation: nobody can be reached, not even by mistake.
     write_sample(path, today=date(2026, 6, 1))      # marts.newsletter_subscribers
     known_at_mailtrap(path)                         # unsubscribed, suppressed, and already there
     change_one_percent(path, now=datetime.now(UTC))
+    who_said_no(path, now=datetime.now(UTC))        # to prove that none of them went out
 """
 
 import unicodedata
@@ -194,6 +195,19 @@ def known_at_mailtrap(path: Path, *, seed: int = SEED) -> KnownAtMailtrap:
         suppressed=tuple((email, types[position % 4]) for position, email in enumerate(cuts[1])),
         subscribed=tuple(cuts[2]),
     )
+
+
+def who_said_no(path: Path, *, now: datetime) -> frozenset[str]:
+    """Every address of the sample with a row that is not a standing yes, in plain SQL: none of them may be told of."""
+    with duckdb.connect(str(path), read_only=True) as con:
+        found = con.sql(
+            f"""SELECT DISTINCT lower(trim(email_address)) FROM {TABLE}
+            WHERE email_address IS NOT NULL AND NOT coalesce(
+                marketing_consent IN ('yes', 'Y') AND consented_at >= $now - INTERVAL 730 DAY
+                AND (opted_out_at IS NULL OR opted_out_at < consented_at), false)""",
+            params={"now": now.astimezone(UTC).replace(tzinfo=None)},
+        ).fetchall()
+    return frozenset(row[0] for row in found)
 
 
 # People as they should be

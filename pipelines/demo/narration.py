@@ -27,17 +27,18 @@ def opening(console: Console, world: World) -> None:
     """Say what the world is."""
     known = world.known
     console.print(
-        f"  warehouse  [bold]{escape(near(world.warehouse))}[/]: {world.rows:,} rows, as untidy as real ones"
+        f"  warehouse  [bold]{escape(near(world.warehouse))}[/]: {world.rows:,} rows, untidy", soft_wrap=True
     )
     console.print(
-        f"  Mailtrap   [bold]{world.mailtrap.api}[/]: knows {len(known.subscribed)} of these people already, "
-        f"{len(known.unsubscribed)} have unsubscribed there, {len(known.suppressed)} are suppressed"
+        f"  Mailtrap   [bold]{world.mailtrap.api}[/]: {len(known.subscribed)} of them are contacts already, "
+        f"{len(known.unsubscribed)} have unsubscribed, {len(known.suppressed)} are suppressed",
+        soft_wrap=True,
     )
 
 
 def before(console: Console, step: Step, *, number: int, of: int) -> None:
     """Say what comes, and what one would type for it."""
-    console.print(f"\n[bold]{number}/{of}  {step.name}[/]   {step.words}")
+    console.print(f"\n[bold]{number}/{of}  {step.name}[/]   {step.words}", soft_wrap=True)
     if step.typed:
         console.print(f"     [dim]$ {escape(step.typed)}[/]", soft_wrap=True)
 
@@ -50,7 +51,7 @@ def after(console: Console, done: Done) -> None:
     elif done.rows:
         console.print(_rows_table(done))
     else:
-        console.print(f"     {escape(_facts(done))}")
+        console.print(f"     {escape(_facts(done))}", soft_wrap=True)
     console.print(f"     [dim]{done.seconds:.1f} s[/]")
 
 

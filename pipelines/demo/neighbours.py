@@ -1,6 +1,6 @@
-"""Whom the local Mailtrap knows before the demo begins, told through its admin interface.
+"""Whom the local Mailtrap knows, before the demo begins and at its end, through its admin interface.
 
-The one place of the demo that knows how the local Mailtrap is filled.
+The one place of the demo that knows how to fill the local Mailtrap and to look into it.
 """
 
 import json
@@ -15,11 +15,22 @@ def seed(admin: str, admin_token: str, *, known: KnownAtMailtrap) -> None:
     contacts = [{"email": email, "status": "unsubscribed"} for email in known.unsubscribed]
     contacts += [{"email": email} for email in known.subscribed]
     suppressions = [{"email": email, "type": kind} for email, kind in known.suppressed]
-    _post(f"{admin}/seed", admin_token, {"contacts": contacts, "suppressions": suppressions})
+    _ask(f"{admin}/seed", admin_token, {"contacts": contacts, "suppressions": suppressions})
 
 
-def _post(url: str, token: str, body: dict[str, Any]) -> None:
+def told(admin: str, admin_token: str) -> frozenset[str]:
+    """The addresses of all contacts that hold anything of ours: a field, or a list."""
+    accounts = _ask(f"{admin}/state", admin_token)["accounts"]
+    return frozenset(
+        contact["email"]
+        for account in accounts
+        for contact in account["contacts"]
+        if contact["list_ids"] or any(value is not None for value in contact["fields"].values())
+    )
+
+
+def _ask(url: str, token: str, body: dict[str, Any] | None = None) -> Any:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="POST")
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        answer.read()
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
+        return json.load(answer)

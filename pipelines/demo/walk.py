@@ -1,4 +1,4 @@
-"""The steps of the demo: check, plan, sync, change 1 %, sync again, export, drift.
+"""The steps of the demo: check, plan, sync, change 1 %, sync again, export, drift, look inside.
 
 Belongs here: which steps, in which order, and what came of each. Not here: what is shown of them (`narration.py`).
 A step is the command itself, with the arguments that a person would type.
@@ -15,8 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from pipelines.demo.neighbours import told
 from pipelines.demo.world import World
 from pipelines.sample import TABLE, change_one_percent
+from resources.errors import EXIT_CODES
 
 SYNC = "newsletter"
 Command = Callable[[list[str]], int]
@@ -33,7 +35,8 @@ class Step:
     name: str
     words: str
     argv: tuple[str, ...] = ()
-    act: Callable[[World], str] | None = None
+    act: Callable[[World], tuple[int, str]] | None = None
+    """Something of the demo's own: an exit code, and what to say."""
 
     @property
     def typed(self) -> str:
@@ -68,6 +71,9 @@ def steps(world: World) -> tuple[Step, ...]:
         Step("second sync", "Only what changed goes out.", ("sync", SYNC)),
         Step("export", "Mailtrap's contacts, as Parquet.", ("export", "--out", str(world.exported))),
         Step("drift", "Does Mailtrap have what it was told?", ("drift", SYNC)),
+        Step(
+            "look inside", "Was anybody told of who had said no, unsubscribed, or is suppressed?", act=_prove
+        ),
     )
 
 
@@ -75,16 +81,25 @@ def do(step: Step, world: World, *, command: Command) -> Done:
     """Do one step; what it says is caught, and kept in the demo's log."""
     began = time.monotonic()
     if step.act is not None:
-        said = step.act(world)
-        return Done(step, 0, time.monotonic() - began, said=said)
+        code, said = step.act(world)
+        return Done(step, code, time.monotonic() - began, said=said)
     with _caught(world.folder / "demo.log") as heard:
         code = command([*step.argv, "--json"])
     return Done(step, code, time.monotonic() - began, _numbers(heard.out), heard.err.strip())
 
 
-def _change(world: World) -> str:
+def _change(world: World) -> tuple[int, str]:
     changed = change_one_percent(world.warehouse, now=datetime.now(UTC))
-    return f"{changed:,} rows of {TABLE} changed, one in ten by taking consent back"
+    return 0, f"{changed:,} rows of {TABLE} changed, one in ten by taking consent back"
+
+
+def _prove(world: World) -> tuple[int, str]:
+    """Look into the local Mailtrap: nobody may stand there with our data who had said no before the first sync."""
+    reached = told(world.mailtrap.admin, world.mailtrap.admin_token)
+    left_alone = {*world.said_no, *world.known.unsubscribed, *(email for email, _ in world.known.suppressed)}
+    wrong = len(reached & left_alone)
+    found = f"{len(reached):,} contacts hold our data; of {len(left_alone):,} people who said no, {wrong or 'nobody'}"
+    return EXIT_CODES["data"] if wrong else 0, found
 
 
 def _numbers(out: str) -> dict[str, Any]:

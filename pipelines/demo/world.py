@@ -23,13 +23,13 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
 from pipelines.demo.neighbours import seed
-from pipelines.sample import PEOPLE, KnownAtMailtrap, known_at_mailtrap, write_sample
+from pipelines.sample import PEOPLE, KnownAtMailtrap, known_at_mailtrap, who_said_no, write_sample
 from resources.errors import ConnectorError, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +59,7 @@ class World:
     rows: int
     mailtrap: Mailtrap
     known: KnownAtMailtrap
+    said_no: frozenset[str] = field(repr=False)
     environ: Mapping[str, str] = field(repr=False)
 
     @property
@@ -82,9 +83,11 @@ def open_world(folder: Path, *, today: date, people: int = PEOPLE) -> Iterator[W
         _clear(folder)
         rows = write_sample(folder / "warehouse.duckdb", today=today, people=people)
         known = known_at_mailtrap(folder / "warehouse.duckdb")
+        said_no = who_said_no(folder / "warehouse.duckdb", now=datetime.now(UTC))
         with _local_mailtrap(folder) as mailtrap:
             seed(mailtrap.admin, mailtrap.admin_token, known=known)
-            yield World(folder, rows, mailtrap, known, environ_of(folder, mailtrap, outside=os.environ))
+            environ = environ_of(folder, mailtrap, outside=os.environ)
+            yield World(folder, rows, mailtrap, known, said_no, environ)
 
 
 def environ_of(folder: Path, mailtrap: Mailtrap, *, outside: Mapping[str, str]) -> dict[str, str]:
@@ -143,12 +146,14 @@ def _local_mailtrap(folder: Path) -> Iterator[Mailtrap]:
     token, log = secrets.token_hex(16), folder / "local-mailtrap.log"
     command = [sys.executable, "-m", "resources.local_mailtrap", "--port", "0"]
     environ = {**os.environ, "MAILTRAP_API_TOKEN": token}
-    with _started(command, log=log, environ=environ, output=subprocess.PIPE) as process:
-        note = folder / "local-mailtrap.pid"
-        note.write_text(str(process.pid), encoding="ascii")
-        ready = _first_line(process, log=log)
-        yield Mailtrap(ready["api"], ready["storage"], ready["admin"], ready["admin_token"], token=token)
-    note.unlink(missing_ok=True)
+    note = folder / "local-mailtrap.pid"
+    try:
+        with _started(command, log=log, environ=environ, output=subprocess.PIPE) as process:
+            note.write_text(str(process.pid), encoding="ascii")
+            ready = _first_line(process, log=log)
+            yield Mailtrap(ready["api"], ready["storage"], ready["admin"], ready["admin_token"], token=token)
+    finally:
+        note.unlink(missing_ok=True)
 
 
 def _first_line(process: subprocess.Popen[bytes], *, log: Path) -> dict[str, str]:

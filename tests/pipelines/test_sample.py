@@ -77,6 +77,13 @@ def test_one_percent_changes_and_nothing_else(tmp_path: Path) -> None:
     assert len(rows_of(path)) == len(before)
 
 
+def test_those_who_said_no_are_those_that_the_recount_leaves_out(warehouse: Path) -> None:
+    """The demo's own look at who must not be told of agrees with a row-by-row one."""
+    said_no = sample.who_said_no(warehouse, now=NOW)
+    assert len(said_no) > 3_000
+    assert not said_no & recount(warehouse, NOW).contacts.keys()
+
+
 def test_nobody_is_known_to_mailtrap_twice(warehouse: Path) -> None:
     """Unsubscribed, suppressed and subscribed people are different people of the sample."""
     known = sample.known_at_mailtrap(warehouse)

@@ -35,7 +35,12 @@ def world(tmp_path: Path) -> World:
         "http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:1/a", "admin-token", "api-token"
     )
     return World(
-        tmp_path, 10, mailtrap, KnownAtMailtrap((), (), ()), environ_of(tmp_path, mailtrap, outside={})
+        tmp_path,
+        10,
+        mailtrap,
+        KnownAtMailtrap((), (), ()),
+        frozenset(),
+        environ_of(tmp_path, mailtrap, outside={}),
     )
 
 
