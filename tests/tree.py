@@ -34,10 +34,31 @@ class Import:
 @cache
 def shipped_files() -> tuple[Path, ...]:
     """Every file of the project that git knows or would add, relative to the root."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
-    names = sorted({name for name in listed.split("\0") if name})
-    return tuple(Path(name) for name in names if (ROOT / name).is_file())
+    command = [
+        "git",
+        "-c",
+        f"safe.directory={ROOT}",
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "-z",
+    ]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    names = listed.stdout.decode().split("\0") if listed.returncode == 0 else unpacked_files()
+    return tuple(Path(name) for name in sorted({*names} - {""}) if (ROOT / name).is_file())
+
+
+def unpacked_files() -> list[str]:
+    """The same where there is no git, as in an unpacked archive: all that is not made by tools."""
+    names = (path.relative_to(ROOT) for path in ROOT.rglob("*"))
+    made = {"__pycache__", "build", "dist"}
+    return [
+        name.as_posix()
+        for name in names
+        if name.parts[0] in {".ci", ".gitignore"}
+        or not (made & {*name.parts} or name.parts[0].startswith("."))
+    ]
 
 
 @cache
