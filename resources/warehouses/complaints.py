@@ -68,7 +68,7 @@ def column_missing(missing: Sequence[str], known: Sequence[str], *, relation: st
     hints = " ".join(f"{nearest(name, known)}" for name in missing[:1]).strip()
     names = ", ".join(missing[:10])
     return WarehouseError(
-        f"{relation[:1].upper()}{relation[1:]} has no column {names}.",
+        f"{_as_beginning(relation)} has no column {names}.",
         hints or f"It has {len(known)} columns: {', '.join(known[:20])}{', …' if len(known) > 20 else ''}.",
         "Correct the column in the sync file, or add it to the table.",
     )
@@ -174,6 +174,10 @@ def unexpected(warehouse: str, code: str) -> WarehouseError:
         "Run the source's SELECT in the warehouse itself to see the message.",
         outcome="unknown",
     )
+
+
+def _as_beginning(words: str) -> str:
+    return words[:1].upper() + words[1:] if words.startswith(("table ", "the ")) else words
 
 
 def code_of(error: BaseException) -> str:

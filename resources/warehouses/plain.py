@@ -97,6 +97,8 @@ def plain_array(array: pa.Array, field: pa.Field) -> pa.Array:
     """A column in the plain type of `field`; refused when it would lose more than fractions of a microsecond."""
     if array.type == field.type:
         return array
+    if isinstance(array.type, pa.UuidType):
+        array = pa.array([None if each is None else str(each) for each in array.to_pylist()], TEXT)
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     if pa.types.is_dictionary(array.type):

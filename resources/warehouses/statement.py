@@ -97,7 +97,7 @@ def in_words(relation: Relation | None) -> str:
         case Table(name):
             return f"table {name}"
         case Files(pattern):
-            return f"{pattern}"
+            return complaints.masked(pattern)
     return "the query"
 
 
