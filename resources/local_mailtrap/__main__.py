@@ -58,8 +58,8 @@ async def _serve(listening: Listening, *, tell_token: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, listening.stop)
     serving = asyncio.create_task(listening.serve())
-    while not listening.started and not serving.done():
-        await asyncio.sleep(0.005)
+    while not listening.started and not serving.done():  # noqa: ASYNC110
+        await asyncio.sleep(0.005)  # uvicorn tells by a flag, not by an event
     mailtrap = listening.mailtrap
     ready = {
         "api": mailtrap.api_origin,

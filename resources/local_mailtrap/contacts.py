@@ -122,7 +122,7 @@ def update(call: Call) -> Answer:
     changes, errors = _judge(call, contact, email=email, row=row)
     if errors:
         return invalid(errors, "contact_update", knobs=call.knobs)
-    return _apply(call, contact, changes=changes, email=canonical(email), row=row)
+    return _apply(call, contact, changes=changes, email=canonical(str(email)), row=row)
 
 
 def _judge(

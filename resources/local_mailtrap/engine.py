@@ -30,6 +30,9 @@ IN_PROCESS_STORAGE = "https://storage.local-mailtrap.test"
 LOCAL_TOKEN = "local-mailtrap-token"  # noqa: S105 - opens nothing but a Mailtrap made of memory
 
 
+_NOTHING = Answer(0, ending="reset", bare=True)
+
+
 class Engine:
     """A Mailtrap in memory. Without a clock it runs on virtual time, which each request moves by a millisecond."""
 
@@ -94,7 +97,7 @@ class Engine:
     def settle(self, now: float | None = None) -> None:
         """Do all jobs that are due."""
         with self.lock:
-            for _ in self.queue.steps(self.clock.time() if now is None else now):
+            while self.queue.step(self.clock.time() if now is None else now):
                 pass
 
     def unsubscribe(self, *emails: str, account_id: int = DEFAULT_ACCOUNT) -> None:
@@ -145,9 +148,7 @@ class Engine:
             effects = self.meet(request.method, request.path) if effects is None else effects
             now = self._arrive()
             judged = _Judged()
-            answer = self._before(request, effects, now) or self._judge(
-                request, effects, now=now, into=judged, parsed=parsed
-            )
+            answer = self._judge(request, effects, now=now, into=judged, parsed=parsed)
             answer = _after(answer, effects)
             answer = self._dress(answer, request, now=now, effects=effects)
             self.journal.add(
@@ -188,7 +189,7 @@ class Engine:
 
     def _before(self, request: Request, effects: Effects, now: float) -> Answer | None:
         if effects.of("reset_before") is not None:
-            return Answer(0, ending="reset", bare=True)
+            return _NOTHING
         limit = effects.of("body_limit")
         if limit is not None and len(request.body) > limit["bytes"]:
             return answers.too_large()
@@ -205,18 +206,19 @@ class Engine:
     ) -> Answer:
         found = routes.find(request.method, request.path)
         if found is None:
-            return answers.not_found()
-        into.pool = found.route.pool
-        if request.token not in self.world.tokens:
-            return answers.unauthorized()
-        if refused := self._limited(self._token_limiter(request), "token", now):
-            return refused
+            return self._before(request, effects, now) or answers.not_found()
         account = self._account(request, found.account_id)
-        if isinstance(account, Answer):
-            return account
-        into.account_id = account.id
-        if refused := self._pooled(account, found.route.pool, now):
+        into.pool, into.account_id = found.route.pool, account.id if isinstance(account, Account) else None
+        if effects.of("reset_before") is not None:
+            return _NOTHING
+        refused = self._admit(request, account, found.route.pool, now=now)
+        if refused is not None:
+            into.notes["limited"] = refused.status == 429
             return refused
+        if (faulty := self._before(request, effects, now)) is not None:
+            return faulty
+        if not isinstance(account, Account):
+            return account
         if request.method != "GET" and not account.may_write:
             return answers.forbidden()
         call = Call(
@@ -224,6 +226,15 @@ class Engine:
             parsed, into.notes,
         )  # fmt: skip
         return self._do(call, found.route.handler)
+
+    def _admit(self, request: Request, account: Account | Answer, pool: Pool, *, now: float) -> Answer | None:
+        """Why a request is not let in: its token, or a limit."""
+        if request.token not in self.world.tokens:
+            return answers.unauthorized()
+        refused = self._limited(self._token_limiter(request), "token", now)
+        if refused is not None or isinstance(account, Answer):
+            return refused
+        return self._pooled(account, pool, now)
 
     def _do(self, call: Call, handler: Callable[[Call], Answer]) -> Answer:
         limit = self.knobs["body_limit_bytes"]

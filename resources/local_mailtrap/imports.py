@@ -74,7 +74,7 @@ def parse(body: bytes, account: Account, knobs: Knobs) -> Parsed:
             return Parsed(answer=found)
         rows = found
     parsed = Parsed(emails=[canonical(_email(row)) for row in rows])
-    if refusal := _whole(parsed, len(rows), knobs):
+    if refusal := _whole(len(rows), knobs):
         parsed.base.append(refusal)
         return parsed
     (_judge_fast if fast else _judge_slow)(rows, parsed, account=account, knobs=knobs)
@@ -88,7 +88,7 @@ def _email(row: Any) -> str:
     return email if isinstance(email, str) else ""
 
 
-def _whole(parsed: Parsed, count: int, knobs: Knobs) -> str | None:
+def _whole(count: int, knobs: Knobs) -> str | None:
     if count > knobs["import_max_contacts"]:
         return f"cannot import more than {knobs['import_max_contacts']} contacts at once"
     if not count and knobs["empty_import"] == "reject":

@@ -53,6 +53,7 @@ class Queue:
 
     def __init__(self) -> None:
         self._waiting: list[Job] = []
+        self._current: tuple[Job, Iterator[None]] | None = None
 
     def add(self, job: Job) -> None:
         """Put a job in line."""
@@ -62,11 +63,15 @@ class Queue:
         """When the next work is due."""
         return min((job.works_at for job in self._waiting), default=NEVER)
 
-    def steps(self, now: float) -> Iterator[None]:
-        """Do what is due at this moment, a little at each step."""
-        while self.next_at() <= now:
+    def step(self, now: float) -> bool:
+        """Do a little of what is due; False when nothing is. Whoever calls next goes on with the same job."""
+        if self._current is None:
+            if self.next_at() > now:
+                return False
             job = min(self._waiting, key=lambda each: (each.works_at, each.id))
             self._waiting.remove(job)
-            if not job.fails:
-                yield from job.work(job)
-            job.done = True
+            self._current = job, iter(()) if job.fails else job.work(job)
+        job, steps = self._current
+        if next(steps, steps) is steps:
+            job.done, self._current = True, None
+        return True

@@ -5,50 +5,67 @@ when an export is made (`exports.py`), damage to the compressed file (`storage.p
 """
 
 import csv
+import functools
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from resources.local_mailtrap.accounts import Account
 from resources.local_mailtrap.clock import iso_milliseconds
 from resources.local_mailtrap.knobs import Knobs
 
-Column = tuple[str, Callable[[int], object]]
-ROWS_PER_PART = 2000
+ROWS_PER_PART = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A contact, read once for all of its cells."""
+
+    row: int
+    email: str
+    status: str
+    values: list[Any]
+    lists: tuple[int, ...]
+    created_ms: int
+    updated_ms: int
+
+
+Column = tuple[str, Callable[[Person], object]]
+
+
+def _person(account: Account, row: int, knobs: Knobs) -> Person:
+    store, email = account.contacts, account.contacts.email(row) or ""
+    status = account.status(email, knobs)
+    return Person(row, email, status, store.values(row), store.lists(row), *store.times(row))
 
 
 def columns(account: Account, knobs: Knobs) -> list[Column]:
     """The columns of the preset that the knob names."""
-    layout, store = knobs["export_layout"], account.contacts
+    layout, lists = knobs["export_layout"], account.lists
     named = layout == "display_names"
-    email: Column = ("Email" if named else "email", lambda row: store.email(row))
-    status: Column = (
-        "Status" if named else "status",
-        lambda row: account.status(store.email(row) or "", knobs),
-    )
-    fields = [_field(account, position, title) for position, title in _titles(account, named=named)]
-    times: list[Column] = [
-        ("Created at" if named else "created_at", lambda row: iso_milliseconds(store.times(row)[0] / 1000)),
-        ("Updated at" if named else "updated_at", lambda row: iso_milliseconds(store.times(row)[1] / 1000)),
+    found: list[Column] = [
+        ("Email" if named else "email", lambda person: person.email),
+        ("Status" if named else "status", lambda person: person.status),
+        *(_field(each.position, each.name if named else each.merge_tag) for each in account.fields.values()),
+        ("Created at" if named else "created_at", lambda person: _time(person.created_ms)),
+        ("Updated at" if named else "updated_at", lambda person: _time(person.updated_ms)),
     ]
-    found = [email, status, *fields, *times]
     if layout == "with_id":
-        found.insert(0, ("id", store.id))
+        found.insert(0, ("id", lambda person: account.contacts.id(person.row)))
     elif layout == "list_names":
-        found.append(("lists", lambda row: "; ".join(account.lists[each].name for each in store.lists(row))))
+        found.append(("lists", lambda person: "; ".join(lists[each].name for each in person.lists)))
     elif layout == "list_ids":
-        found.append(("list_ids", lambda row: ",".join(map(str, store.lists(row)))))
+        found.append(("list_ids", lambda person: ",".join(map(str, person.lists))))
     return found
 
 
-def _titles(account: Account, *, named: bool) -> list[tuple[int, str]]:
-    return [(each.position, each.name if named else each.merge_tag) for each in account.fields.values()]
+_time = functools.lru_cache(maxsize=4096)(lambda milliseconds: iso_milliseconds(milliseconds / 1000))
 
 
-def _field(account: Account, position: int, title: str) -> Column:
-    def cell(row: int) -> object:
-        values = account.contacts.values(row)
-        value = values[position] if position < len(values) else None
+def _field(position: int, title: str) -> Column:
+    def cell(person: Person) -> object:
+        value = person.values[position] if position < len(person.values) else None
         return "" if value is None else str(value).lower() if isinstance(value, bool) else value
 
     return title, cell
@@ -66,8 +83,11 @@ def parts(
     if "header_only" in kinds:
         return
     for start in range(0, len(rows), ROWS_PER_PART):
-        some = [row for row in rows[start : start + ROWS_PER_PART] if account.contacts.email(row) is not None]
-        content = _text([[_cell(cell(row), kinds) for _, cell in found] for row in some], newline)
+        alive = (
+            row for row in rows[start : start + ROWS_PER_PART] if account.contacts.email(row) is not None
+        )
+        people = [_person(account, row, knobs) for row in alive]
+        content = _text([_cells(person, found, kinds) for person in people], newline)
         yield content + (_ODD_BYTE if "odd_byte" in kinds and not start else b"")
 
 
@@ -101,8 +121,13 @@ def _drifted(found: list[Column], kinds: Sequence[str]) -> list[Column]:
     return found
 
 
-def _always(value: object) -> Callable[[int], object]:
-    return lambda _row: value
+def _always(value: object) -> Callable[[Person], object]:
+    return lambda _person: value
+
+
+def _cells(person: Person, found: list[Column], kinds: Sequence[str]) -> list[object]:
+    cells = [cell(person) for _, cell in found]
+    return [_cell(value, kinds) for value in cells] if kinds else cells
 
 
 def _cell(value: object, kinds: Sequence[str]) -> object:

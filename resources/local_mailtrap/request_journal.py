@@ -105,7 +105,9 @@ class RequestJournal:
 
     def peaks(self) -> dict[str, Any]:
         """The most requests in any window: all that arrived, and those that no limiter refused."""
-        answered = [entry for entry in self.entries if entry.origin == "api" and entry.status != 429]
+        answered = [
+            entry for entry in self.entries if entry.origin == "api" and not entry.notes.get("limited")
+        ]
         arrived = [entry for entry in self.entries if entry.origin == "api"]
         return {"arrived": _peaks(arrived), "admitted": _peaks(answered)}
 

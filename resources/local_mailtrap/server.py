@@ -223,17 +223,16 @@ async def _work(mailtrap: Engine) -> None:
     mailtrap.on_change = lambda: _wake(loop, changed)
     while True:
         changed.clear()
-        steps = mailtrap.queue.steps(mailtrap.clock.time())
-        while _step(mailtrap, steps):
+        while _step(mailtrap):
             await asyncio.sleep(0)
         wait = mailtrap.queue.next_at() - mailtrap.clock.time()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(changed.wait(), min(max(wait, 0), 3600))
 
 
-def _step(mailtrap: Engine, steps: Iterator[None]) -> bool:
+def _step(mailtrap: Engine) -> bool:
     with mailtrap.lock:
-        return next(steps, steps) is None
+        return mailtrap.queue.step(mailtrap.clock.time())
 
 
 def _wake(loop: asyncio.AbstractEventLoop, changed: asyncio.Event) -> None:

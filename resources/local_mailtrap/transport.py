@@ -40,7 +40,9 @@ class LocalTransport(httpx.BaseTransport):
         patience = (request.extensions.get("timeout") or {}).get("read")
         silent = answer.ending != "drip" and patience is not None and answer.wait_seconds > patience
         if answer.wait_seconds:
-            self._mailtrap.advance(patience if silent else answer.wait_seconds)
+            self._mailtrap.advance(
+                min(answer.wait_seconds, patience) if silent and patience else answer.wait_seconds
+            )
         if silent or answer.ending == "hang":
             raise httpx.ReadTimeout("timed out", request=request)
         if answer.ending == "reset":
