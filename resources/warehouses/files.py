@@ -183,7 +183,8 @@ def _inside(batches: Iterable[pa.RecordBatch], window: Window, schema: pa.Schema
     if isinstance(window, Days) and column.plain == plain.TEXT:
         name = statement.quoted(column.name, "duckdb")
         column = Column(_MOMENT, "text", plain.INSTANT)
-        source = f"(SELECT *, CAST(nullif(trim({name}), '') AS TIMESTAMPTZ) AS "{_MOMENT}" FROM batch)"
+        moment = statement.quoted(_MOMENT, "duckdb")
+        source = f"(SELECT *, CAST(nullif(trim({name}), '') AS TIMESTAMPTZ) AS {moment} FROM batch)"
     listed = ", ".join(statement.quoted(name, "duckdb") for name in schema.names)
     sql = f"SELECT {listed} FROM {source}{statement.where(window, column, GRAMMAR)}"
     with duckdb.connect(config={"threads": "1"}) as connection:
