@@ -195,7 +195,8 @@ _BECOMES: Final[dict[str, frozenset[Family]]] = {
     "boolean": frozenset(("text", "boolean", "integer", "nothing")),
     "date": frozenset(("text", "date", "timestamp", "nothing")),
     "an address": frozenset(("text", "nothing")),
-    "consent": frozenset(("text", "boolean", "integer", "date", "timestamp", "nothing")),
+    "consent": frozenset(("text", "boolean", "integer", "float", "decimal", "date", "timestamp", "nothing")),
+    "a withdrawal": frozenset(("text", "boolean", "integer", "date", "timestamp", "nothing")),
     "a time": frozenset(("text", "date", "timestamp", "nothing")),
 }
 
@@ -218,7 +219,17 @@ def source_problems(sync: Sync, schema: pa.Schema) -> tuple[Problem, ...]:
             problems.append(
                 _problem(sync, key, happened, remedy="Cast it in the source, or name another column.")
             )
+        elif wanted == "consent" and _says_yes_to_nobody(sync, schema.field(column).type):
+            happened = (
+                f"column `{column}` is {schema.field(column).type}, where only listed spellings are a yes."
+            )
+            remedy = 'List them: `truthy: ["yes"]`; until then nobody has consent.'
+            problems.append(_problem(sync, key, happened, remedy=remedy))
     return tuple(problems)
+
+
+def _says_yes_to_nobody(sync: Sync, kind: pa.DataType) -> bool:
+    return not sync.consent.truthy and _family(kind) in ("text", "integer", "float", "decimal")
 
 
 def _missing(sync: Sync, key: str, column: str, *, names: Sequence[str]) -> Problem:
@@ -244,7 +255,7 @@ def _uses(sync: Sync) -> Iterator[tuple[str, str, str]]:
         ("source.updated_at", source.updated_at, "a time"),
         ("email", sync.email, "an address"),
         ("consent.granted", consent.granted, "consent"),
-        ("consent.withdrawn", consent.withdrawn, "consent"),
+        ("consent.withdrawn", consent.withdrawn, "a withdrawal"),
         ("consent.granted_at", consent.granted_at, "a time"),
         ("consent.evidence", consent.evidence, ""),
         *rules,

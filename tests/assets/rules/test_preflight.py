@@ -1,5 +1,6 @@
 """What a sync needs of the account and of its source is said before the first row is read or sent."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -189,7 +190,6 @@ def test_a_column_that_is_there_twice_is_refused() -> None:
     [
         ("address", pa.int64(), "email", "an address"),
         ("agreed", pa.list_(pa.bool_()), "consent.granted", "consent"),
-        ("agreed", pa.float64(), "consent.granted", "consent"),
         ("changed", pa.int64(), "source.updated_at", "a time"),
         ("age", pa.timestamp("us"), "fields.age", "integer"),
         ("age", pa.struct([("a", pa.int8())]), "fields.age", "integer"),
@@ -204,6 +204,17 @@ def test_a_type_that_cannot_become_the_fields_type_is_said(
     assert problem.key == key
     assert f"column `{column}` is {kind}, which cannot become {wanted}." in problem.happened
     assert "Cast it" in problem.remedy
+
+
+def test_consent_that_nobody_can_give_is_said_before_a_run() -> None:
+    """Text and numbers are a yes only as listed: without a list the sync would silently send nobody."""
+    schema = SCHEMA.set(3, pa.field("agreed", pa.string()))
+    (problem,) = source_problems(sync(), schema)
+    assert problem.key == "consent.granted"
+    assert "only listed spellings are a yes" in problem.happened
+    assert "`truthy: [" in problem.remedy
+    listed = replace(sync(), consent=Consent("agreed", truthy=("yes",)))
+    assert source_problems(listed, schema) == ()
 
 
 def test_the_columns_of_events_are_looked_at_too() -> None:
