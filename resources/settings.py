@@ -138,7 +138,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "CONTACTS_POLL_SECONDS",
         "adaptive",
-        "Seconds between two looks at an import or export; `adaptive` looks often at first and then less.",
+        "Seconds between two looks at an import or export; `adaptive` learns from how long earlier ones took.",
     ),
     Setting(
         "CONTACTS_JOB_DEADLINE_SECONDS",
@@ -148,7 +148,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "CONTACTS_TIMEOUT_SECONDS",
         "60",
-        "Seconds that one request may take to connect, and between two parts of its answer.",
+        "Seconds that one request may take in all, besides the time that its body needs.",
     ),
 )
 

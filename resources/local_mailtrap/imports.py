@@ -119,7 +119,7 @@ def _decoder(account: Account, knobs: Knobs) -> "msgspec.json.Decoder[Any]":
         found = by_position.get(position)
         kind = kinds[found.data_type] if found else UnsetType
         names.append((f"at_{position}", kind | None | UnsetType if found else UnsetType, UNSET))
-        rename[f"at_{position}"] = found.merge_tag if found else f"\x00{position}"
+        rename[f"at_{position}"] = found.merge_tag if found else f" {position} "
     fields = msgspec.defstruct("Fields", names, rename=rename, forbid_unknown_fields=True, gc=False)
     contact = msgspec.defstruct(
         "Contact",

@@ -375,7 +375,7 @@ class MailtrapClient:
         query = {"start_time": start_time.isoformat()} if start_time else {}
         query |= {"email": email} if email else {}
         seen: set[str] = set()
-        full = False
+        doubtful = True
         for _ in range(_PAGES_AT_MOST):
             request = Request("GET", self._paths.suppressions(), query=query)
             page = self._ask(
@@ -384,11 +384,11 @@ class MailtrapClient:
             fresh = tuple({item.id: item for item in page if item.id not in seen}.values())
             if fresh:
                 yield fresh
-            if wire.is_last_page(len(page), fresh=len(fresh), of_one=email is not None, after_full_page=full):
+            if wire.is_last_page(len(page), fresh=len(fresh), of_one=email is not None, doubtful=doubtful):
                 return
             if page and not fresh:
                 raise _stuck_cursor()
-            full = len(page) >= wire.SUPPRESSIONS_PER_PAGE
+            doubtful = len(page) >= wire.SUPPRESSIONS_PER_PAGE
             seen.update(item.id for item in fresh)
             query = {**query, "last_id": page[-1].id} if page else query
         raise _stuck_cursor()
@@ -512,7 +512,7 @@ class MailtrapClient:
         finally:
             grant.answered()
         if isinstance(result, Answer) and result.status == 429:
-            asked = read_retry_after(result.headers.get("retry-after"), now=self._clock())
+            asked = read_retry_after(result.headers, now=self._clock())
             self._budget.close(_overfull(windows, result.headers), retry_after=asked)
         return result
 

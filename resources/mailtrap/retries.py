@@ -7,11 +7,11 @@ request is one that changes nothing the second time.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
-LONGEST_RETRY_AFTER_SECONDS = 300.0
+LONGEST_RETRY_AFTER_SECONDS = 60.0  # no window of Mailtrap's is longer: what asks for more is mistaken
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 20.0
 _TOO_BUSY = frozenset({408, 425, 429})
@@ -37,21 +37,27 @@ class NoAnswer:
     reason: str
 
 
-def retry_after_seconds(value: str | None, *, now: float) -> float | None:
-    """The wait that `Retry-After` asks for (seconds or a date), capped; None when absent or garbage."""
-    if value is None:
-        return None
-    text = value.strip()
+def retry_after_seconds(headers: Mapping[str, str], *, now: float) -> float | None:
+    """The wait that `Retry-After` asks for (seconds or a date), capped; None when absent or garbage.
+
+    A date is taken against the answer's own `Date`, because the server's clock and ours may differ by hours.
+    """
+    text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), LONGEST_RETRY_AFTER_SECONDS)
+    until, since = _moment(text), _moment(headers.get("date", ""))
+    if until is None:
+        return None
+    seconds = until - (now if since is None else since)
+    return min(seconds, LONGEST_RETRY_AFTER_SECONDS) if seconds > 0 else None
+
+
+def _moment(text: str) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        seconds = (moment - datetime.fromtimestamp(now, UTC)).total_seconds()
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError, AttributeError):
         return None
-    # A date in the past comes from a clock that differs from ours: it says nothing.
-    return min(seconds, LONGEST_RETRY_AFTER_SECONDS) if seconds > 0 else None
 
 
 def may_repeat(result: Answer | NoAnswer, *, safe: bool) -> bool:
@@ -74,7 +80,7 @@ def pause_seconds(result: Answer | NoAnswer, attempt: int, *, now: float, chance
     """How long to wait before attempt number `attempt + 1`; `chance` in [0, 1) spreads those who wait together."""
     asked = None
     if isinstance(result, Answer):
-        asked = retry_after_seconds(result.headers.get("retry-after"), now=now)
+        asked = retry_after_seconds(result.headers, now=now)
         if result.status == 429:
             return asked or 0.0  # the budget knows when its window opens again
     if asked is not None:

@@ -110,17 +110,16 @@ class ImportJob:
 
     @property
     def accounted(self) -> int | None:
-        """How many contacts the counts speak of; None while there are none."""
-        counts = (self.created_count, self.updated_count, self.over_limit_count)
-        known = [count for count in counts if count is not None]
-        return sum(known) if known else None
+        """How many contacts the counts speak of; None when created or updated is not told (over the limit may be)."""
+        if self.created_count is None or self.updated_count is None:
+            return None
+        return self.created_count + self.updated_count + (self.over_limit_count or 0)
 
     def adds_up(self, rows: int) -> bool | None:
-        """Whether the counts of a finished job speak of exactly the rows that were sent; None when one is missing."""
-        if self.done and self.accounted == rows:
-            return True
-        missing = None in (self.created_count, self.updated_count, self.over_limit_count)
-        return None if missing and self.done else False
+        """Whether a finished job's counts speak of exactly the rows that were sent; None when they are not told."""
+        if not self.done:
+            return False
+        return None if self.accounted is None else self.accounted == rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,15 +437,15 @@ def read_suppressions(body: bytes) -> tuple[Suppression, ...]:
     return tuple(_suppression(item) for item in _items(body, "suppressions"))
 
 
-def is_last_page(found: int, *, fresh: int, of_one: bool, after_full_page: bool) -> bool:
+def is_last_page(found: int, *, fresh: int, of_one: bool, doubtful: bool) -> bool:
     """Whether a page of suppressions is the last.
 
     Overlooking somebody who is suppressed is worse than a request too many, so that the end is an empty page: a short
-    one is trusted only when one address was asked for, or when it repeats what is known. An empty page right after
-    a full one is asked for once more.
+    one is trusted only when one address was asked for, or when it repeats what is known. An empty page that comes
+    first, or right after a full one, is doubtful and asked for once more.
     """
     if found == 0:
-        return not after_full_page
+        return of_one or not doubtful
     short = found < SUPPRESSIONS_PER_PAGE
     return short and (of_one or fresh == 0)
 

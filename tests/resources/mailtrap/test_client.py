@@ -753,7 +753,7 @@ def test_every_call_knows_both_path_styles(style: str, prefix: str) -> None:
         "GET /contacts/fields/1", "PATCH /contacts/fields/1", "DELETE /contacts/fields/1", "POST /contacts",
         f"GET /contacts/{CONTACT_ID}", f"PATCH /contacts/{CONTACT_ID}", f"DELETE /contacts/{CONTACT_ID}",
         "POST /contacts/imports", "GET /contacts/imports/7", "POST /contacts/exports", "GET /contacts/exports/7",
-        f"POST /contacts/{CONTACT_ID}/events", "GET /suppressions",
+        f"POST /contacts/{CONTACT_ID}/events", "GET /suppressions", "GET /suppressions",
     ]  # fmt: skip
 
 

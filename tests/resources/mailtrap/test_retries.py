@@ -18,9 +18,9 @@ NOW = 1_772_323_200.0  # Sun, 01 Mar 2026 00:00:00 GMT
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
-        ("5", 5.0), (" 12 ", 12.0), ("0", 0.0), ("99999999999999999999", LONGEST_RETRY_AFTER_SECONDS), ("3600", 300.0),
+        ("5", 5.0), (" 12 ", 12.0), ("0", 0.0), ("99999999999999999999", LONGEST_RETRY_AFTER_SECONDS), ("3600", 60.0),
         ("Sun, 01 Mar 2026 00:00:30 GMT", 30.0), ("Sun, 01 Mar 2026 01:00:30 +0100", 30.0), ("Sun, 01 Mar 2026 00:00:30", 30.0),
-        ("Sun, 01 Mar 2099 00:00:00 GMT", 300.0), ("Sun, 01 Mar 2020 00:00:00 GMT", None), ("-5", None), ("1.5", None),
+        ("Sun, 01 Mar 2099 00:00:00 GMT", 60.0), ("Sun, 01 Mar 2020 00:00:00 GMT", None), ("-5", None), ("1.5", None),
         ("soon", None), ("", None), ("５", None), ("1e9", None), ("Sun, 99 Foo 2026", None), ("0x10", None), (None, None),
         ("Fri, 31 Dec 9999 23:59:59 -9999", None), ("\0", None),
     ],
@@ -29,8 +29,15 @@ def test_retry_after_is_seconds_or_a_date_and_garbage_is_nothing(
     header: str | None, seconds: float | None
 ) -> None:
     """Capped, never negative; a date in the past only says that clocks differ."""
-    found = retry_after_seconds(header, now=NOW)
+    found = retry_after_seconds({} if header is None else {"retry-after": header}, now=NOW)
     assert found == seconds or (header or "").startswith("Fri, 31 Dec 9999")
+
+
+def test_a_date_is_taken_against_the_servers_own_clock() -> None:
+    """A server two hours ahead that says "in two seconds" means two seconds."""
+    ahead = {"date": "Sun, 01 Mar 2026 02:00:00 GMT", "retry-after": "Sun, 01 Mar 2026 02:00:02 GMT"}
+    behind = {"date": "Sat, 28 Feb 2026 22:00:00 GMT", "retry-after": "Sat, 28 Feb 2026 22:00:02 GMT"}
+    assert retry_after_seconds(ahead, now=NOW) == retry_after_seconds(behind, now=NOW) == 2.0
 
 
 LOST, UNSENT = NoAnswer("lost", "x"), NoAnswer("unsent", "x")

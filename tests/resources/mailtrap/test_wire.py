@@ -93,12 +93,13 @@ def test_a_job_is_done_only_when_it_says_finished(value: object, status: str, ac
 
 
 def test_counts_add_up_or_do_not_or_cannot_be_told() -> None:
-    """True is proof; a missing count is neither proof nor a contradiction, unless the others suffice."""
+    """True is proof, False a contradiction; without the counts of created and updated it is neither."""
     job = wire.ImportJob
     assert job(1, "finished", 1, 2, 3).adds_up(6) is True
     assert job(1, "finished", 1, 2, 3).adds_up(7) is False
     assert job(1, "finished", 1, 2).adds_up(3) is True
-    assert job(1, "finished", 1, 2).adds_up(7) is None
+    assert job(1, "finished", 1, 2).adds_up(7) is False
+    assert job(1, "finished", 7).adds_up(7) is None
     assert job(1, "finished").adds_up(7) is None
     assert job(1, "started", 1, 2, 3).adds_up(6) is False
 
@@ -225,14 +226,14 @@ def test_bodies_are_as_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "fresh", "of_one", "after_full", "last"),
+    ("found", "fresh", "of_one", "doubtful", "last"),
     [
-        (0, 0, False, False, True), (0, 0, False, True, False), (5, 5, False, False, False), (5, 0, False, False, True),
+        (0, 0, False, False, True), (0, 0, False, True, False), (0, 0, True, True, True), (5, 5, False, False, False), (5, 0, False, False, True),
         (5, 5, True, False, True), (1000, 1000, False, False, False), (1000, 0, False, True, False),
     ],
 )  # fmt: skip
 def test_the_end_of_the_suppressions(
-    found: int, fresh: int, of_one: bool, after_full: bool, last: bool
+    found: int, fresh: int, of_one: bool, doubtful: bool, last: bool
 ) -> None:
-    """Empty, or short and known; an empty page after a full one is doubted once."""
-    assert wire.is_last_page(found, fresh=fresh, of_one=of_one, after_full_page=after_full) is last
+    """Empty, or short and known; an empty page that comes first or after a full one is doubted once."""
+    assert wire.is_last_page(found, fresh=fresh, of_one=of_one, doubtful=doubtful) is last
