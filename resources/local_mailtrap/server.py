@@ -223,7 +223,7 @@ async def _work(mailtrap: Engine) -> None:
     mailtrap.on_change = lambda: _wake(loop, changed)
     while True:
         changed.clear()
-        while _step(mailtrap):
+        while _step(mailtrap):  # noqa: ASYNC110 - gives way to requests, waits for no event
             await asyncio.sleep(0)
         wait = mailtrap.queue.next_at() - mailtrap.clock.time()
         with contextlib.suppress(TimeoutError):
