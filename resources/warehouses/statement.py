@@ -34,6 +34,11 @@ class Column:
     plain: pa.DataType
 
 
+def typed_literal(value: str, data_type: str, dialect: str) -> str:
+    """`CAST('2026-01-01' AS DATE)`, in the dialect's own words."""
+    return exp.cast(exp.Literal.string(value), data_type).sql(dialect=dialect)
+
+
 @dataclass(frozen=True, slots=True)
 class Grammar:
     """What one dialect does in its own way. In the templates, {column} is the quoted column."""
@@ -43,6 +48,8 @@ class Grammar:
     """An integer from 0 to 2**32 - 1: the first 8 hex digits of md5(lower(trim(coalesce(text, ''))))."""
     decode: Callable[[Column, str], str] = lambda _, quoted: quoted
     """The expression of a column in the select list: what Arrow cannot hold is cast to text here."""
+    literal: Callable[[str, str, str], str] = typed_literal
+    """A date or moment by its text, its type (DATE, TIMESTAMPNTZ, TIMESTAMPTZ) and the dialect."""
 
 
 def schema_of(columns: Sequence[Column]) -> pa.Schema:
@@ -171,8 +178,8 @@ def where(window: Window | None, column: Column | None, grammar: Grammar) -> str
     if isinstance(window, Bucket):
         number = grammar.address_hash.replace("{column}", name)
         return f" WHERE MOD({number}, {int(window.count)}) = {int(window.index)}"
-    start, end = _bounds(window, column)
-    return f" WHERE {name} >= {start.sql(dialect=grammar.dialect)} AND {name} < {end.sql(dialect=grammar.dialect)}"
+    start, end = (grammar.literal(value, kind, grammar.dialect) for value, kind in _bounds(window, column))
+    return f" WHERE {name} >= {start} AND {name} < {end}"
 
 
 def quoted(name: str, dialect: str) -> str:
@@ -185,28 +192,22 @@ def text(value: str, dialect: str) -> str:
     return exp.Literal.string(value).sql(dialect=dialect)
 
 
-def _bounds(days: Days, column: Column) -> tuple[exp.Expression, exp.Expression]:
+def _bounds(days: Days, column: Column) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Start and end as texts with their type, as the column's own type wants them."""
     if column.plain == plain.DATE:
-        return _date_literal(days.start), _date_literal(days.end)
+        return (_midnight(days.start), "DATE"), (_midnight(days.end), "DATE")
+    start, end = (f"{moment:%Y-%m-%d %H:%M:%S.%f}" for moment in (days.start_utc, days.end_utc))
     if column.plain == plain.INSTANT:
-        return _literal(f"{days.start_utc:%Y-%m-%d %H:%M:%S.%f}+00:00", _INSTANT), _literal(
-            f"{days.end_utc:%Y-%m-%d %H:%M:%S.%f}+00:00", _INSTANT
-        )
+        return (f"{start}+00:00", "TIMESTAMPTZ"), (f"{end}+00:00", "TIMESTAMPTZ")
     if column.plain == plain.TIMESTAMP:
-        return _literal(f"{days.start_utc:%Y-%m-%d %H:%M:%S.%f}", _LOCAL), _literal(
-            f"{days.end_utc:%Y-%m-%d %H:%M:%S.%f}", _LOCAL
-        )
+        return (start, "TIMESTAMPNTZ"), (end, "TIMESTAMPNTZ")
     raise complaints.not_a_day(column.name, column.native)
 
 
-def _date_literal(moment: datetime) -> exp.Expression:
+def _midnight(moment: datetime) -> str:
     if (moment.hour, moment.minute, moment.second, moment.microsecond) != (0, 0, 0, 0):
         raise ValueError(f"A column of dates can only be cut at midnight, not at {moment}")
-    return _literal(f"{moment:%Y-%m-%d}", "DATE")
-
-
-def _literal(value: str, data_type: str) -> exp.Expression:
-    return exp.cast(exp.Literal.string(value), data_type)
+    return f"{moment:%Y-%m-%d}"
 
 
 def _is_empty(tree: object) -> bool:
@@ -224,5 +225,4 @@ def _first_schema(found: list[tuple[str, ...]], preferred: Sequence[str]) -> lis
     return found
 
 
-_INSTANT, _LOCAL = "TIMESTAMPTZ", "TIMESTAMPNTZ"
 _CHANGES = (exp.DML, exp.DDL, exp.Command, exp.Into)
