@@ -12,7 +12,7 @@ Verdict = Literal["wait", "done", "failed", "lost", "overdue"]
 DEADLINE_SECONDS = 3600.0
 _SHORTEST_SECONDS = 1.0
 _ROWS_PER_SECOND_AT_FIRST = 10_000.0
-_LONGEST_SECONDS = 60.0
+_LONGEST_SECONDS = 300.0
 _GRACE_SECONDS = 60.0
 _SOONER, _LATER = 0.95, 1.05
 
@@ -54,8 +54,17 @@ class Pace:
             return self
         if polls <= 1:
             return Pace(self.seconds_per_row * _SOONER, learned=True)
-        seen = max(0.0, seconds - _SHORTEST_SECONDS) / rows
-        return Pace(max(self.seconds_per_row * _SOONER, seen * _LATER), learned=True)
+        return Pace(max(self.seconds_per_row * _SOONER, _per_row(rows, seconds) * _LATER), learned=True)
+
+    def at_least(self, *, rows: int, seconds: float) -> "Pace":
+        """The pace, wiser by a job that is not worth asking about before `seconds` after its start."""
+        if rows < 1:
+            return self
+        return Pace(max(self.seconds_per_row, _per_row(rows, seconds)), learned=self.learned)
+
+
+def _per_row(rows: int, seconds: float) -> float:
+    return max(0.0, seconds - _SHORTEST_SECONDS) / rows
 
 
 class PollPlan:
@@ -85,8 +94,9 @@ class PollPlan:
     def next_poll_seconds(self, *, rows: int, waited_seconds: float, polls: int) -> float:
         """How long from now until the next poll of a job that started `waited_seconds` ago and was polled `polls` times.
 
-        Never beyond the deadline. With several jobs in flight, ask about the oldest first: what is learned from it
-        moves the others.
+        Never beyond the deadline. Asking after a poll says that it was in vain, which the plan remembers. So with
+        several jobs in flight, ask once more before the first poll of each: what was learned from the oldest puts
+        off the others.
         """
         left = max(0.0, self.deadline_seconds - waited_seconds)
         if self._fixed_seconds is not None:
@@ -94,7 +104,9 @@ class PollPlan:
         if polls == 0:
             return min(left, max(0.0, self._pace.seconds(rows) - waited_seconds))
         again = waited_seconds * (0.3 if self._pace.learned else 1.0)
-        return min(left, max(_SHORTEST_SECONDS / 2, min(again, _LONGEST_SECONDS)))
+        pause = max(_SHORTEST_SECONDS / 2, min(again, _LONGEST_SECONDS))
+        self._pace = self._pace.at_least(rows=rows, seconds=waited_seconds + pause)
+        return min(left, pause)
 
     def learn(self, *, rows: int, seconds: float, polls: int) -> None:
         """A job was found finished."""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from resources.database import create_tables, open_engine
 from resources.errors import JournalError, UnavailableError
 from resources.mailtrap.budget import Lane, Limit, Window
 from resources.mailtrap.meter import Meter, machine_clock, open_meter
+from tests import postgres
 from tests.resources.mailtrap.loopback import Loopback, Reply, Seen, answer, most_in_any_window
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -321,4 +323,18 @@ def test_three_processes_share_mailtraps_real_windows(tmp_path: Path) -> None:
     share = send(limited, journal, processes=3, seconds=125.0, per_token="150/10")
     assert limited.refused == 0
     assert most_in_any_window(limited.moments, 60.0) <= 200
+    assert share >= 0.95, f"{share:.1%} of the limit was used"
+
+
+@pytest.mark.slow
+def test_processes_share_a_window_through_postgresql() -> None:
+    """Several machines, one journal: the same promise, by the clock of the database."""
+    binaries = postgres.find_binaries()
+    if binaries is None:
+        pytest.skip(postgres.MISSING)
+    limited = Limited(150, 3.0)
+    with tempfile.TemporaryDirectory() as folder, postgres.running(Path(folder), binaries) as server:
+        share = send(limited, server.url(), processes=3, seconds=8.0, per_token="1000/1")
+    assert limited.refused == 0
+    assert most_in_any_window(limited.moments, 3.0) <= 150
     assert share >= 0.95, f"{share:.1%} of the limit was used"
