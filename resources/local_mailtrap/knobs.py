@@ -23,9 +23,7 @@ class Knob:
     def check(self, value: Value) -> Value:
         """The value, if the knob can be turned there."""
         if isinstance(self.allowed, tuple):
-            if value in self.allowed and isinstance(value, bool) == any(
-                value is each for each in (True, False)
-            ):
+            if any(type(value) is type(each) and value == each for each in self.allowed):
                 return value
             raise ValueError(f"knob {self.name} is one of {', '.join(map(repr, self.allowed))}")
         if value is None and self.allowed.endswith("or null"):

@@ -134,7 +134,7 @@ def _cell(value: object, kinds: Sequence[str]) -> object:
     if "booleans_as_digits" in kinds and value in ("true", "false"):
         return "1" if value == "true" else "0"
     if "mixed_integers" in kinds and isinstance(value, int):
-        return f"{value}.0" if value % 2 else value
+        return value if value % 2 else f"{value}.0"
     if "dates_with_time" in kinds and isinstance(value, str) and len(value) == 10 and value[4::3] == "--":
         return f"{value} 00:00:00 UTC"
     return value

@@ -6,6 +6,9 @@ import httpx
 import pytest
 
 from resources.local_mailtrap import LocalMailtrap
+from resources.local_mailtrap.fixtures import local_mailtrap, local_mailtrap_server
+
+__all__ = ["local_mailtrap", "local_mailtrap_server"]
 
 
 @pytest.fixture
