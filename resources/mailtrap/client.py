@@ -558,11 +558,12 @@ class MailtrapClient:
 
 
 def _credentials(settings: ClientSettings) -> dict[str, str]:
-    """One of the two headers that Mailtrap takes, never both."""
+    """What every request to the API carries: one of the two headers that Mailtrap takes, never both."""
     token = settings.token.strip()
-    if settings.auth == "api-token":
-        return {"Api-Token": token}
-    return {"Authorization": f"Bearer {token}"}
+    credentials = (
+        {"Api-Token": token} if settings.auth == "api-token" else {"Authorization": f"Bearer {token}"}
+    )
+    return {"Accept": "application/json", **credentials}
 
 
 def _checked(result: Answer | NoAnswer, reads: Sequence[Callable[[bytes], object]]) -> Answer | NoAnswer:

@@ -32,6 +32,8 @@ MOST_COMPLAINT_BYTES = 256 * 1024
 _CHUNK_BYTES = 256 * 1024
 _SLOWEST_UPLOAD_BYTES_PER_SECOND = 100_000
 _CONNECT_SECONDS = 15.0
+_IDLE_SECONDS = 2.0
+_HEADERS = {"User-Agent": "mailtrap-contacts", "Accept": "*/*", "Accept-Encoding": "identity"}
 _LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks")
 
 
@@ -94,12 +96,14 @@ class Connection:
         self._client.close()
 
     def _send(self, request: Request, upload: "_Upload", deadline: float) -> Answer | NoAnswer:
+        has_body = request.body is not None
+        about_body = {"Content-Type": "application/json", "Content-Length": str(len(upload))}
         built = self._client.build_request(
             request.method,
             self.origin + request.path,
             params=dict(request.query) or None,
-            content=upload if request.body is not None else None,
-            headers={"Content-Length": str(len(upload))} if request.body is not None else {},
+            content=upload if has_body else None,
+            headers=about_body if has_body else {},
         )
         response = self._client.send(built, stream=True, follow_redirects=False)
         try:
@@ -184,9 +188,7 @@ def open_client(
         follow_redirects=False,
         trust_env=False,
     )
-    client.headers = httpx.Headers(
-        {"User-Agent": "mailtrap-contacts", "Accept-Encoding": "identity", **headers}
-    )
+    client.headers = httpx.Headers({**_HEADERS, **headers})
     return client
 
 
@@ -278,7 +280,9 @@ def _inflater(encoding: str) -> Callable[[bytes, int], bytes]:
 def _transport(origin: str, monotonic: Callable[[], float]) -> httpx.HTTPTransport:
     url = httpx.URL(origin)
     trust = _trust() if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody
-    transport = httpx.HTTPTransport(verify=trust, proxy=_proxy(url), trust_env=False)
+    # Shorter than any server keeps an idle connection: a POST into one that is just being closed would be unknown.
+    limits = httpx.Limits(keepalive_expiry=_IDLE_SECONDS)
+    transport = httpx.HTTPTransport(verify=trust, proxy=_proxy(url), trust_env=False, limits=limits)
     # httpx has no timeout for a whole exchange, and no public way to give it a network of one's own;
     # a test with a server that drips says when this stops working.
     pool: Any = transport._pool  # noqa: SLF001

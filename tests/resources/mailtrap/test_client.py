@@ -709,6 +709,18 @@ def test_one_of_two_headers_carries_the_token() -> None:
         assert "authorization" not in at.server.seen[0].headers
 
 
+def test_bodies_are_announced_as_json() -> None:
+    """A server reads a body as what it is called; a request without one does not speak of one."""
+    with scene(answer(201, JOB)) as at:
+        at.client.create_import([BODY[:3], BODY[3:]])
+        sent = at.server.seen[0].headers
+        assert (sent["content-type"], sent["content-length"]) == ("application/json", str(len(BODY)))
+        assert (sent["accept"], sent["accept-encoding"]) == ("application/json", "identity")
+        assert "transfer-encoding" not in sent
+        at.client.get_import(7)
+        assert not {"content-type", "content-length"} & set(at.server.seen[1].headers)
+
+
 @pytest.mark.parametrize(("style", "prefix"), [("account", "/api/accounts/1"), ("plain", "/api")])
 def test_every_call_knows_both_path_styles(style: str, prefix: str) -> None:
     """All calls, in both styles, with their methods."""
