@@ -24,11 +24,11 @@ import pyarrow.parquet as pq
 
 from assets import contacts, evidence, ledger, metadata
 from assets.account import Knowledge, refresh_knowledge
-from assets.delivery import Delivering, Pace, WAIT_FOR_ACCOUNT_SECONDS
+from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Pace
 from assets.failures import told_to_dagster
-from assets.preparation import prepare
 from assets.partitions import WHOLE, backfill_policy_of, file_of, partitions_of, partitions_of_run
 from assets.pending import PENDING_SCHEMA, ROWS_PER_GROUP, Pending, write_gone
+from assets.preparation import prepare
 from assets.rules import comparison, guards
 from assets.rules.comparison import TOLD_SCHEMA, Change, Told, Withheld
 from assets.rules.payload import ListIds
@@ -216,7 +216,7 @@ def find_pending(
             sink.note("facts", json.dumps(facts, sort_keys=True))
             rows = sink.rows
         if isinstance(sync.source.partition, DayPartition) and tables is store.lake:
-            _advance_dates(store, sync, pending, run_id=run_id)
+            _advance_dates(store, sync, pending)
     return Found(path, rows, by_partition, dict(gone))
 
 
@@ -374,7 +374,7 @@ def told_people(connection: duckdb.DuckDBPyConnection, told: Told, partition: st
     return int(found[0][0])
 
 
-def _advance_dates(store: Store, sync: Sync, pending: Pending, *, run_id: str) -> None:
+def _advance_dates(store: Store, sync: Sync, pending: Pending) -> None:
     """Values said again on a later day: older rows are stale from now on, without sending anything."""
     tables: list[pa.Table] = []
     for partition, rows in pending.newer_unchanged():

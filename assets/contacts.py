@@ -87,7 +87,9 @@ def screened_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
 
 def screen(lake: Lake, sync: Sync, *, partition: str, key: bytes, now: datetime) -> Screened:
     """Screen the source rows of a partition into three tables, whole or not at all."""
-    tables = {name: file_of(sync, name, partition) for name in ("accepted_contacts", "rejections", "no_consent")}
+    tables = {
+        name: file_of(sync, name, partition) for name in ("accepted_contacts", "rejections", "no_consent")
+    }
     schemas = screening.schemas(sync)
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(lake.local(file_of(sync, "source_rows", partition)))
@@ -98,7 +100,9 @@ def screen(lake: Lake, sync: Sync, *, partition: str, key: bytes, now: datetime)
         rejections = stack.enter_context(lake.writer(former, schemas.rejections))
         no_consent = stack.enter_context(lake.writer(tables["no_consent"], schemas.no_consent))
         accepted = stack.enter_context(
-            lake.writer(tables["accepted_contacts"], with_key_columns(schemas.accepted), compression=COMPRESSION)
+            lake.writer(
+                tables["accepted_contacts"], with_key_columns(schemas.accepted), compression=COMPRESSION
+            )
         )
         counts = screening.screen_file(
             source,
@@ -187,10 +191,15 @@ def checks(
 ) -> Iterator[dg.AssetCheckResult]:
     """The blocking checks of a screening, in numbers."""
     rows = added(each.rows for each in found)
-    missing = rows.get("read", 0) - sum(rows.get(name, 0) for name in ("accepted", "rejected", "no_consent", "duplicate"))
+    missing = rows.get("read", 0) - sum(
+        rows.get(name, 0) for name in ("accepted", "rejected", "no_consent", "duplicate")
+    )
     few, rejected = judge(sync, rows)
     yield dg.AssetCheckResult(
-        passed=missing == 0, check_name="every_row_is_counted", asset_key=accepted, metadata={"unaccounted": missing}
+        passed=missing == 0,
+        check_name="every_row_is_counted",
+        asset_key=accepted,
+        metadata={"unaccounted": missing},
     )
     yield _check(few, "source_is_not_empty", accepted, {"read": rows.get("read", 0)})
     yield _check(rejected, "few_rows_are_rejected", rejections, {"rejected": rows.get("rejected", 0)})

@@ -57,4 +57,7 @@ def as_failure(error: ConnectorError, context: dg.OpExecutionContext | None = No
 
 
 def _context(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return next((each for each in (*args, *kwargs.values()) if hasattr(each, "instance") and hasattr(each, "run_id")), None)
+    return next(
+        (each for each in (*args, *kwargs.values()) if hasattr(each, "instance") and hasattr(each, "run_id")),
+        None,
+    )

@@ -231,7 +231,9 @@ def account_for(compared: Mapping[str, Mapping[str, int]], told: Told) -> dict[s
     return rows
 
 
-def keep_summary(lake: Lake, sync: Sync, *, partitions: Sequence[str], run_id: str, sent: Sent) -> dict[str, Any]:
+def keep_summary(
+    lake: Lake, sync: Sync, *, partitions: Sequence[str], run_id: str, sent: Sent
+) -> dict[str, Any]:
     """The summary of a run: numbers and ids, never an address."""
     problem = worst(sent.told.problems) if sent.told.problems else None
     summary = {
@@ -285,7 +287,7 @@ def _shown(sync: Sync, sent: Sent) -> Iterator[Any]:
     for partition, rows in sent.by_partition.items():
         shown = {f"rows_{name}": count for name, count in rows.items()}
         table = metadata.table([(name, count) for name, count in rows.items()], head=("rows", "count"))
-        facts = {**shown, **run, "where_every_row_went": table}
+        facts: dict[str, Any] = {**shown, **run, "where_every_row_went": table}
         if partition == WHOLE:
             yield dg.MaterializeResult(asset_key=key, metadata=facts)
         elif rows["pending"] == 0:
@@ -296,7 +298,10 @@ def _checks(key: dg.AssetKey, sent: Sent) -> Iterator[dg.AssetCheckResult]:
     missing = guards.unaccounted(sent.rows)
     left = sent.rows["pending"] + sent.rows["over_limit"]
     yield dg.AssetCheckResult(
-        passed=missing == 0, check_name="every_row_is_accounted_for", asset_key=key, metadata={"unaccounted": missing}
+        passed=missing == 0,
+        check_name="every_row_is_accounted_for",
+        asset_key=key,
+        metadata={"unaccounted": missing},
     )
     yield dg.AssetCheckResult(
         passed=left == 0,

@@ -25,7 +25,9 @@ SHARE_OF_BASE = 0.1
 def told(journal: Journal, lake: Lake, sync: str) -> Iterator[Told]:
     """The ledger as local files for DuckDB."""
     with contextlib.ExitStack() as stack:
-        found = [(part.base, stack.enter_context(lake.local(part.path))) for part in journal.ledger_parts(sync)]
+        found = [
+            (part.base, stack.enter_context(lake.local(part.path))) for part in journal.ledger_parts(sync)
+        ]
         yield _as_told(found)
 
 
@@ -65,7 +67,9 @@ def merge(journal: Journal, lake: Lake, sync: str, *, lease: Lease) -> bool:
 def _is_due(parts: list[LedgerPart]) -> bool:
     loose = [part for part in parts if not part.base]
     base = sum(part.rows for part in parts if part.base)
-    return len(loose) > PARTS_AT_MOST or (len(loose) > 1 and sum(part.rows for part in loose) > SHARE_OF_BASE * base)
+    return len(loose) > PARTS_AT_MOST or (
+        len(loose) > 1 and sum(part.rows for part in loose) > SHARE_OF_BASE * base
+    )
 
 
 def _as_told(files: list[tuple[bool, Path]]) -> Told:

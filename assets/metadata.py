@@ -36,5 +36,12 @@ def columns(schema: pa.Schema, *, described: Mapping[str, str] | None = None) ->
 
 def table(rows: Sequence[tuple[str, Number | str]], *, head: tuple[str, str]) -> dg.MarkdownMetadataValue:
     """A small markdown table."""
-    lines = [f"| {head[0]} | {head[1]} |", "|---|---:|", *(f"| {name} | {value:,} |" if isinstance(value, int) else f"| {name} | {value} |" for name, value in rows)]
+    lines = [
+        f"| {head[0]} | {head[1]} |",
+        "|---|---:|",
+        *(
+            f"| {name} | {value:,} |" if isinstance(value, int) else f"| {name} | {value} |"
+            for name, value in rows
+        ),
+    ]
     return dg.MetadataValue.md("\n".join(lines))

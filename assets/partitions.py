@@ -34,7 +34,11 @@ def backfill_policy_of(sync: Sync) -> dg.BackfillPolicy | None:
 
 def partitions_of_run(context: dg.AssetExecutionContext) -> tuple[str, ...]:
     """The partitions that this run is about, in their order; one for a sync that has none."""
-    return tuple(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else (WHOLE,)
+    return (
+        tuple(context.partition_keys)
+        if context.has_partition_key or context.has_partition_key_range
+        else (WHOLE,)
+    )
 
 
 def window_of(sync: Sync, partition: str) -> Window | None:

@@ -100,7 +100,12 @@ class Pending:
         """The contacts whose values Mailtrap has, but whose date has moved on."""
         for partition, path in self.accepted.items():
             mask = self._codes[partition] == Change.newer_unchanged
-            columns = ["_address_hash", "_fingerprint", "_as_of", *(["_lists"] if self.sync.lists.from_column else [])]
+            columns = [
+                "_address_hash",
+                "_fingerprint",
+                "_as_of",
+                *(["_lists"] if self.sync.lists.from_column else []),
+            ]
             for contacts, _ in self._rows_where(path, mask, columns):
                 yield partition, contacts.append_column("list_ids", self._wanted(contacts))
 
@@ -156,7 +161,9 @@ class Pending:
             sorted(fixed | {by_name[name] for name in (each or "").split(SEPARATOR) if name})
             for each in encoded.dictionary.to_pylist()
         ]
-        return pa.array([*ids, sorted(fixed)], pa.list_(pa.int64())).take(pc.fill_null(encoded.indices, len(ids)))
+        return pa.array([*ids, sorted(fixed)], pa.list_(pa.int64())).take(
+            pc.fill_null(encoded.indices, len(ids))
+        )
 
     def _leavers(self, connection: duckdb.DuckDBPyConnection, file: Path) -> tuple[np.ndarray, pa.Array]:
         """Positions of contacts that this sync put into lists where they belong no more, and those lists."""
@@ -166,7 +173,9 @@ class Pending:
         told = comparison.told_sql(self.told)
         if not self.sync.lists.from_column:
             fixed = f"[{', '.join(map(str, self.lists.include))}]::bigint[]"
-            differ = f"len(list_filter(coalesce(list_ids, []), lambda id: not list_contains({fixed}, id))) > 0"
+            differ = (
+                f"len(list_filter(coalesce(list_ids, []), lambda id: not list_contains({fixed}, id))) > 0"
+            )
             if not connection.sql(f"select 1 from ({told}) where {differ} limit 1").fetchall():
                 return none
         wanted = payload.included_sql(self.sync, self.lists)
@@ -221,7 +230,12 @@ def _unlisted(found: pa.Table) -> pa.Table:
     lists = found["leaving"].combine_chunks()
     texts = pc.binary_join(pc.cast(lists, pa.list_(pa.string())), ",")
     json_texts = pc.binary_join_element_wise(
-        ',{"email":"', found["email"].combine_chunks(), '","list_ids_included":[],"list_ids_excluded":[', texts, "]}", ""
+        ',{"email":"',
+        found["email"].combine_chunks(),
+        '","list_ids_included":[],"list_ids_excluded":[',
+        texts,
+        "]}",
+        "",
     )
     table = {
         "address_hash": found["address_hash"],
@@ -253,4 +267,3 @@ def noted_counts(lake: Lake, path: str) -> dict[str, object]:
 def _count(codes: np.ndarray) -> Counter[str]:
     found = np.bincount(codes, minlength=max(Change) + 1)
     return Counter({change.name: int(found[change]) for change in Change if found[change]})
-

@@ -24,8 +24,8 @@ def prepare(client: MailtrapClient, sync: Sync, *, names: Sequence[str] = ()) ->
     """The ids of the sync's lists, after making what is missing; `names` are those that its rows mention."""
     found, lists = inspected(client, sync)
     refuse(sync, found)
-    for merge_tag, data_type in found.to_create_fields:
-        client.create_field(merge_tag.replace("_", " ").capitalize(), data_type, merge_tag)
+    for field in found.to_create_fields:
+        client.create_field(field.name, field.data_type, merge_tag=field.merge_tag)
     by_name = {each.name: each.id for each in lists}
     for name in found.to_create_lists:
         by_name[name] = client.create_list(name).id

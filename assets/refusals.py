@@ -49,7 +49,9 @@ def write_refusals(lake: Lake, sync: str, delivery: str, *, name: str, refusals:
     rows = [
         {
             "source_key": each.source_key,
-            "address_hash": each.address_hash.bytes if isinstance(each.address_hash, UUID) else each.address_hash,
+            "address_hash": each.address_hash.bytes
+            if isinstance(each.address_hash, UUID)
+            else each.address_hash,
             "partition": each.partition,
             "column": each.column or None,
             "rule": "mailtrap",

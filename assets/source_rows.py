@@ -52,7 +52,9 @@ def extract(warehouse: Warehouse, lake: Lake, sync: Sync, *, partition: str) -> 
     with warehouse.read(relation_of(sync.source), columns=sync.columns, window=window) as batches:
         schema = pa.schema(batches.schema)
         path = file_of(sync, "source_rows", partition)
-        with lake.writer(path, schema, compression=COMPRESSION, metadata={"sync_version": sync.version}) as sink:
+        with lake.writer(
+            path, schema, compression=COMPRESSION, metadata={"sync_version": sync.version}
+        ) as sink:
             for batch in batches:
                 sink.write(batch)
             return sink.rows

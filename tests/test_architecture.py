@@ -23,7 +23,8 @@ MAY_IMPORT = {
 }
 RULES_MAY_IMPORT = {
     "assets", "pandas", "pandera", "pyarrow", "duckdb", "numpy",
-    "email_validator", "publicsuffixlist", "sqlglot", "yaml", "msgspec",
+    "email_validator",
+    "idna", "publicsuffixlist", "sqlglot", "yaml", "msgspec",
 }  # fmt: skip
 PURE_RESOURCES = tuple(
     Path("resources/mailtrap") / name

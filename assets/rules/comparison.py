@@ -170,7 +170,9 @@ def differing(
     if not columns:
         return {}
     names = ['"' + column.replace('"', '""') + '"' for column in columns]
-    counts = ", ".join(f"count(*) filter (where before.{name} is distinct from after.{name})" for name in names)
+    counts = ", ".join(
+        f"count(*) filter (where before.{name} is distinct from after.{name})" for name in names
+    )
     query = f"""
         select {counts} from read_parquet({quoted(str(after))}) after
         join read_parquet({quoted(str(before))}) before using (_address_hash)
@@ -186,7 +188,9 @@ def told_sql(told: Told) -> str:
     base = _read(told.base, names) if told.base else None
     if not told.parts:
         return base or _nobody()
-    parts = " union all ".join(f"select *, {seq} as seq from ({_read(path, names)})" for seq, path in enumerate(told.parts))
+    parts = " union all ".join(
+        f"select *, {seq} as seq from ({_read(path, names)})" for seq, path in enumerate(told.parts)
+    )
     newest = f"""
         select {names} from (
             select *, row_number() over (partition by address_hash order by seq desc) as place from ({parts})
@@ -239,7 +243,9 @@ def _withheld(withheld: Withheld) -> str:
     ]
     if not each:
         return f"select address_hash, null::integer as change from ({_nobody()})"
-    return f"select address_hash, min(change) as change from ({' union all '.join(each)}) group by address_hash"
+    return (
+        f"select address_hash, min(change) as change from ({' union all '.join(each)}) group by address_hash"
+    )
 
 
 def _newest_no(paths: Sequence[Path]) -> str:
@@ -257,7 +263,9 @@ def _when_new(mode: Mode) -> str:
     if mode == "insert":
         return f"(case when existing.address_hash is null then {Change.new:d} else {Change.unchanged:d} end)"
     if mode == "update":
-        return f"(case when existing.address_hash is null then {Change.unchanged:d} else {Change.changed:d} end)"
+        return (
+            f"(case when existing.address_hash is null then {Change.unchanged:d} else {Change.changed:d} end)"
+        )
     return f"{Change.new:d}"
 
 
@@ -269,7 +277,11 @@ def _when_same(resend: bool) -> str:
 
 
 def _join_existing(existing: Path | None) -> str:
-    people = _nobody() if existing is None else f"select distinct address_hash from read_parquet({quoted(str(existing))})"
+    people = (
+        _nobody()
+        if existing is None
+        else f"select distinct address_hash from read_parquet({quoted(str(existing))})"
+    )
     return f"left join (select address_hash from ({people})) existing using (address_hash)"
 
 
@@ -277,7 +289,8 @@ def _hashes(paths: Sequence[Path]) -> str:
     if not paths:
         return f"select address_hash from ({_nobody()})"
     each = (
-        f"select columns('^_?address_hash$') as address_hash from read_parquet({quoted(str(path))})" for path in paths
+        f"select columns('^_?address_hash$') as address_hash from read_parquet({quoted(str(path))})"
+        for path in paths
     )
     return f"select address_hash from ({' union all '.join(each)}) where address_hash is not null"
 
