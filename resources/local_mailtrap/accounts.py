@@ -123,7 +123,7 @@ class Account:
         return "subscribed"
 
     def contact(self, row: int, knobs: Knobs) -> dict[str, Any]:
-        """A contact in Mailtrap's key order; every field of the account is there, null when unset."""
+        """A contact in Mailtrap's key order."""
         store, email = self.contacts, self.contacts.email(row) or ""
         values, (created, updated) = store.values(row), store.times(row)
         return {
@@ -133,11 +133,13 @@ class Account:
             "updated_at": updated,
             "list_ids": [*store.lists(row)],
             "status": self.status(email, knobs),
-            "fields": {
-                each.merge_tag: values[each.position] if each.position < len(values) else None
-                for each in self.fields.values()
-            },
+            "fields": self._fields_of(values, with_unset=knobs["unset_fields"] == "null"),
         }
+
+    def _fields_of(self, values: list[Any], *, with_unset: bool) -> dict[str, Any]:
+        padded = [*values, *[None] * (self.fields_made - len(values))]
+        shown = {each.merge_tag: padded[each.position] for each in self.fields.values()}
+        return shown if with_unset else {tag: value for tag, value in shown.items() if value is not None}
 
 
 class World:

@@ -62,6 +62,7 @@ KNOBS = (
     Knob("patch_list_ids", "ignore", ("ignore", "replace"), "list_ids in a PATCH"),
     Knob("put_contact", 404, (404, "as_patch"), "PUT of a contact"),
     Knob("contacts_index", False, YES_NO, "GET /contacts pages through all contacts; else 404"),
+    Knob("unset_fields", "null", ("null", "absent"), "a contact's fields that have no value: shown as null, or left out"),
     Knob("email_max_length", 254, COUNT, "a longer address is invalid"),
     Knob("unicode_emails", "reject", ("reject", "accept"), "addresses with letters outside ASCII"),
     Knob("null_values", "clear", ("clear", "ignore"), "a field whose value is null"),

@@ -184,6 +184,7 @@ CASES: dict[str, tuple[Any, Script]] = {
     "patch_list_ids": ("replace", patched(list_ids=[])),
     "put_contact": ("as_patch", asked("PUT", "/contacts/a@example.com", {"contact": {}})),
     "contacts_index": (True, asked("GET", "/contacts")),
+    "unset_fields": ("absent", sent(ROW)),
     "email_max_length": (5, sent(ROW)),
     "unicode_emails": ("accept", sent({"email": "zoë@example.com"})),
     "null_values": ("ignore", sent({"email": "a@example.com", "fields": {"first_name": None}})),
