@@ -1,0 +1,284 @@
+"""Which rows may be told to Mailtrap, which may not, and why: the one decision, for a frame or a whole table.
+
+Belongs here: the order of decisions, and where judged rows go. Not here: the decisions themselves (`consent`,
+`address`, `fields`, `schemas`, `duplicates`), and where tables lie.
+
+    screened = screen(frame, sync, now=now, key=key)     # one frame: notebooks, examples, tests
+    counts = screen_file(path, sync, now=now, …)         # a table of any size, in memory that does not grow
+
+Each row is counted once: read = no_consent + rejected + duplicate + accepted, decided in this order:
+consent of the row and of its person, the address, the fields, and last the newest row of each person.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from assets.rules import cells, seen
+from assets.rules.address import as_uuids, hash_addresses, persons
+from assets.rules.comparison import connect
+from assets.rules.consent import No
+from assets.rules.duplicates import SILENCED, WINNER, People, Spool, people_twice, settle, silenced
+from assets.rules.judgement import NO_CONSENT, Judged, ScreeningError, accepted_schema, judge
+from assets.rules.rejection import REJECTIONS
+from assets.rules.sync import Sync
+
+_MEMORY_MEGABYTES = 384
+
+__all__ = ["Schemas", "Screened", "Screening", "ScreeningError", "Sink", "schemas", "screen", "screen_file"]
+
+
+class Sink(Protocol):
+    """Where rows go."""
+
+    def write(self, rows: pa.Table) -> None:
+        """Add rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schemas:
+    """The three tables that screening makes."""
+
+    accepted: pa.Schema
+    rejections: pa.Schema
+    no_consent: pa.Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """One frame, screened."""
+
+    accepted: pa.Table
+    rejections: pa.Table
+    no_consent: pa.Table
+    counts: "Screening"
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """The counts of a screening: `read` is the sum of the others in `rows`."""
+
+    rows: Mapping[str, int]
+    rejected_by_reason: Mapping[str, int]
+    no_consent_by_reason: Mapping[str, int]
+
+
+def schemas(sync: Sync) -> Schemas:
+    """The columns of the three tables."""
+    return Schemas(accepted_schema(sync), REJECTIONS, NO_CONSENT)
+
+
+def screen(rows: pd.DataFrame, sync: Sync, *, now: datetime, key: bytes, first_position: int = 0) -> Screened:
+    """Screen one frame by itself, duplicates settled within it."""
+    _require(sync, [str(name) for name in rows.columns])
+    columns = {name: cells.from_pandas(rows[name]) for name in sync.columns}
+    hashes = hash_addresses(persons(columns[sync.email]), key)
+    contested = np.zeros(len(rows), np.bool_)
+    held = np.frombuffer(hashes.storage.buffers()[1], np.uint64).reshape(-1, 2)[:, 0]
+    contested[people_twice(np.where(cells.nulls(hashes.storage), 0, held))] = True
+    sinks = {name: _Held() for name in ("accepted", "rejections", "no_consent")}
+    desk = _Desk(sync, now=now, scratch=None, **sinks)
+    judged = judge(columns, sync, hashes=hashes, now=now, key=key, first_position=first_position)
+    desk.take(judged, contested)
+    counts = desk.close(former_rejections=None)
+    kept = schemas(sync)
+    return Screened(
+        sinks["accepted"].table(kept.accepted),
+        sinks["rejections"].table(kept.rejections),
+        sinks["no_consent"].table(kept.no_consent),
+        counts,
+    )
+
+
+def screen_file(
+    source: Path,
+    sync: Sync,
+    *,
+    now: datetime,
+    key: bytes,
+    accepted: Sink,
+    rejections: Sink,
+    no_consent: Sink,
+    scratch: Path,
+    former_rejections: Path | None = None,
+    rows_per_batch: int = 200_000,
+    progress: Callable[[int], None] | None = None,
+) -> Screening:
+    """Screen a Parquet file of source rows; the same rows give the same tables in any order and any batches."""
+    desk = _Desk(
+        sync, now=now, scratch=scratch, accepted=accepted, rejections=rejections, no_consent=no_consent
+    )
+    with ExitStack() as stack:
+        file = stack.enter_context(pq.ParquetFile(source, pre_buffer=False))
+        _require(sync, file.schema_arrow.names)
+        people = stack.enter_context(closing(People(scratch, file.metadata.num_rows)))
+        for columns in _batches(file, (sync.email,), rows_per_batch):
+            people.add(hash_addresses(persons(columns[sync.email]), key))
+        people.find_twice()
+        position = 0
+        for columns in _batches(file, sync.columns, rows_per_batch):
+            size = len(columns[sync.email])
+            held, nobody, contested = people.next(size)
+            hashes = as_uuids(held, absent=nobody)
+            desk.take(
+                judge(columns, sync, hashes=hashes, now=now, key=key, first_position=position), contested
+            )
+            position += size
+            if progress is not None:
+                progress(position)
+    return desk.close(former_rejections=former_rejections)
+
+
+def _batches(file: pq.ParquetFile, columns: tuple[str, ...], rows: int) -> Iterator[dict[str, cells.Array]]:
+    for batch in file.iter_batches(rows, columns=list(columns)):
+        yield {name: cells.plain(batch.column(name)) for name in columns}
+
+
+def _require(sync: Sync, names: list[str]) -> None:
+    """Every column that the sync reads is there, once."""
+    found = Counter(names)
+    missing = [name for name in sync.columns if not found[name]]
+    doubled = [name for name in sync.columns if found[name] > 1]
+    if missing or doubled:
+        wrong = [*(f"{name} is missing" for name in missing), *(f"{name} is there twice" for name in doubled)]
+        raise ScreeningError(
+            f"The source of {sync.name} has other columns than the sync reads: {', '.join(wrong)}.",
+            "Nothing was screened.",
+            "Restore the columns in the warehouse, or name the right ones in the sync file.",
+        )
+
+
+class _Desk:
+    """Takes judged batches, sends each row where it belongs, and holds back what other rows may change."""
+
+    def __init__(
+        self,
+        sync: Sync,
+        *,
+        now: datetime,
+        scratch: Path | None,
+        accepted: Sink,
+        rejections: Sink,
+        no_consent: Sink,
+    ) -> None:
+        self._sync, self._now, self._scratch = sync, now if now.tzinfo else now.replace(tzinfo=UTC), scratch
+        self._accepted, self._rejections, self._no_consent = accepted, rejections, no_consent
+        self._contested, self._refused, self._silent = (
+            Spool(name, scratch) for name in ("contested", "refused", "silent")
+        )
+        self._rows: Counter[str] = Counter(read=0, accepted=0, rejected=0, no_consent=0, duplicate=0)
+        self._reasons: Counter[str] = Counter()
+        self._noes: Counter[str] = Counter()
+
+    def take(self, judged: Judged, contested: cells.Mask) -> None:
+        """A batch, and which of its rows are about persons with other rows."""
+        self._rows["read"] += len(judged.noes)
+        no = judged.noes > 0
+        refused = judged.findings.rows()
+        refused = refused[~no[refused]]
+        passed = ~no
+        passed[refused] = False
+        self._say_no(judged.no_consent(np.flatnonzero(no)))
+        self._silent.write(judged.no_consent(np.flatnonzero(no & contested)).select(["address_hash"]))
+        self._refuse(judged, refused)
+        self._accept(judged.contacts(np.flatnonzero(passed & ~contested)))
+        waiting = np.flatnonzero(passed & contested)
+        if len(waiting):
+            table = judged.contacts(waiting)
+            self._contested.write(table.append_column("_fingerprint", judged.fingerprints(waiting)))
+
+    def close(self, *, former_rejections: Path | None) -> Screening:
+        """Settle what waits, and say what became of every row."""
+        with (
+            connect(self._scratch, memory_megabytes=_MEMORY_MEGABYTES)
+            if self._scratch
+            else duckdb.connect() as base
+        ):
+            for spool in (self._silent, self._contested, self._refused):
+                if spool.rows:
+                    spool.open_in(base)
+            self._settle(base)
+            self._report(base, former_rejections)
+        return Screening(
+            dict(self._rows), dict(sorted(self._reasons.items())), dict(sorted(self._noes.items()))
+        )
+
+    def _settle(self, base: duckdb.DuckDBPyConnection) -> None:
+        if not self._contested.rows:
+            return
+        fates = settle(self._contested, self._silent, base, by_key=self._sync.source.key is not None)
+        for table in self._contested.read():
+            fate = fates[table["_row"].to_numpy()]
+            silent = table.filter(pa.array(fate == SILENCED))
+            self._silence(silent["_address_hash"], silent["_as_of"])
+            self._accept(table.filter(pa.array(fate == WINNER)).select(accepted_schema(self._sync).names))
+        self._rows["duplicate"] += int((fates == 0).sum())
+
+    def _report(self, base: duckdb.DuckDBPyConnection, former: Path | None) -> None:
+        if not self._refused.rows:
+            return
+        silent = np.zeros(self._refused.rows, np.bool_)
+        if self._silent.rows:
+            for numbers in silenced(self._refused, base, column="_person"):
+                silent[numbers] = True
+        known = seen.before(former, base, self._refused, by_key=self._sync.source.key is not None)
+        for table in self._refused.read():
+            mute = silent[table["_row"].to_numpy()]
+            people = table.filter(pa.array(mute))
+            self._silence(people["_person"], people["_as_of"])
+            told = table.filter(pa.array(~mute))
+            self._reasons.update(_counted(told["reason"]))
+            self._rows["rejected"] += told.num_rows
+            if told.num_rows:
+                self._rejections.write(known.dated(told, now=self._now))
+
+    def _refuse(self, judged: Judged, rows: cells.Rows) -> None:
+        if not len(rows):
+            return
+        self._refused.write(
+            judged.rejections(rows)
+            .append_column("_person", judged.people(rows))
+            .append_column("_as_of", judged.said_at(rows))
+        )
+
+    def _accept(self, contacts: pa.Table) -> None:
+        self._rows["accepted"] += contacts.num_rows
+        if contacts.num_rows:
+            self._accepted.write(contacts)
+
+    def _say_no(self, people: pa.Table) -> None:
+        self._rows["no_consent"] += people.num_rows
+        self._noes.update(_counted(people["reason"]))
+        if people.num_rows:
+            self._no_consent.write(people)
+
+    def _silence(self, people: Any, as_of: Any) -> None:
+        reason = pa.repeat(pa.scalar(No.consent_conflict.name), len(people))
+        self._say_no(pa.table([people, reason, as_of], schema=NO_CONSENT))
+
+
+@dataclass(slots=True)
+class _Held:
+    """A sink that keeps its rows."""
+
+    tables: list[pa.Table] = field(default_factory=list)
+
+    def write(self, rows: pa.Table) -> None:
+        self.tables.append(rows)
+
+    def table(self, schema: pa.Schema) -> pa.Table:
+        return pa.concat_tables([schema.empty_table(), *self.tables]).combine_chunks()
+
+
+def _counted(column: Any) -> dict[str, int]:
+    return {pair["values"]: pair["counts"] for pair in column.value_counts().to_pylist()}
