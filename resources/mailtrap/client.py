@@ -372,7 +372,7 @@ class MailtrapClient:
             self._token_window,
             self.settings.limits.suppressions_window(self._origin, self.account_id),
         )
-        query = {"start_time": start_time.isoformat()} if start_time else {}
+        query = {"start_time": wire.moment_text(start_time)} if start_time else {}
         query |= {"email": email} if email else {}
         seen: set[str] = set()
         doubtful = True

@@ -352,6 +352,12 @@ def export_filters(
     return tuple(filters)
 
 
+def moment_text(moment: datetime) -> str:
+    """A moment as a query takes it, in UTC and whole seconds, rounded down; one without a zone is taken as UTC."""
+    in_utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return in_utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 # ── answers ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -206,6 +206,12 @@ def test_what_cannot_be_read_is_not_carried_along() -> None:
         with pytest.raises(wire.MalformedError) as caught:
             wire.read_contact(body)
         assert caught.value.__context__ is None
+
+
+def test_moments_are_asked_for_in_utc() -> None:
+    """Rounded down, so that nobody falls between two readings."""
+    east = datetime(2026, 1, 1, 2, 0, 0, 999_999, tzinfo=timezone(timedelta(hours=2)))
+    assert wire.moment_text(east) == wire.moment_text(datetime(2026, 1, 1)) == "2026-01-01T00:00:00Z"  # noqa: DTZ001
 
 
 def test_bodies_are_as_documented() -> None:
