@@ -217,7 +217,13 @@ def _results(names: list[str], folder: Path, *, runs: int) -> Iterator[dict[str,
 
 
 def _do(name: str, folder: Path, sync: Sync) -> None:
-    for module in ("pandas", "assets.rules.comparison", "assets.rules.payload", "assets.rules.exported"):
+    for module in (
+        "pandas",
+        "assets.rules.screening",
+        "assets.rules.comparison",
+        "assets.rules.payload",
+        "assets.rules.exported",
+    ):
         __import__(module)  # what starting costs is measured elsewhere
     wall, cpu = time.perf_counter(), time.process_time()
     rows = STAGES[name](folder, sync)

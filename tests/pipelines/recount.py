@@ -36,11 +36,11 @@ def recount(
         rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
     counts: Counter[str] = Counter(read=len(rows))
     columns: Counter[str] = Counter()
-    refusers = {canonical(row["email_address"]) for row in rows if not agreed(row, now)} - {None}
+    refusers = {person(row["email_address"]) for row in rows if not agreed(row, now)} - {None}
     people: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         address = canonical(row["email_address"])
-        if not agreed(row, now) or address in refusers:
+        if not agreed(row, now) or person(row["email_address"]) in refusers:
             counts["no_consent"] += 1
         elif wrong := first_wrong_column(row):
             counts["rejected"] += 1
@@ -74,6 +74,15 @@ def canonical(text: str | None) -> str | None:
     """The address as one person has it, or nothing when it is none."""
     address = (text or "").strip().lower()
     return address if is_address(address) else None
+
+
+def person(text: str | None) -> str | None:
+    """Whom a row is about, also when its address cannot be used: a no beside a misspelled address is heard."""
+    if text is None:
+        return None
+    inside = text.partition("<")[2].partition(">")[0] if "<" in text else text
+    readable = "".join(letter for letter in inside if letter.isprintable())
+    return canonical(text) or canonical(readable) or text.lower()
 
 
 def is_address(address: str) -> bool:

@@ -1,14 +1,20 @@
 """The sample warehouse: untidy in every way that we promise to handle, and the same each time."""
 
+from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import pandas as pd
+import pyarrow as pa
 import pytest
 
+from assets.rules.screening import screen
+from assets.rules.sync_file import load_syncs
 from pipelines import sample
 from tests.pipelines.recount import canonical, recount
+from tests.tree import ROOT
 
 TODAY = date(2026, 6, 1)
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -106,3 +112,23 @@ def test_an_interrupted_write_leaves_the_former_warehouse(tmp_path: Path) -> Non
     assert sample.write_sample(path, today=TODAY, people=100) == 102
     assert len(rows_of(path)) == 102
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_rules_and_the_recount_agree_about_every_row(warehouse: Path) -> None:
+    """Two programs that share no line come to the same counts and to the same contacts, value by value."""
+    (sync,) = load_syncs(ROOT / "pipelines" / "syncs")
+    with duckdb.connect(str(warehouse), read_only=True) as con:
+        rows = con.sql(f"FROM {sample.TABLE}").to_arrow_table().to_pandas(types_mapper=pd.ArrowDtype)
+    screened = screen(rows, sync, now=NOW, key=b"k" * 32)
+    counted = recount(warehouse, NOW)
+    by_column = Counter(pa.table(screened.rejections)["column"].to_pylist())
+    contacts = {row.pop("email"): contact_of(row) for row in pa.table(screened.accepted).to_pylist()}
+    assert by_column == counted.rejected_by_column
+    assert pa.table(screened.no_consent).num_rows == counted.rows["no_consent"]
+    assert contacts == counted.contacts
+
+
+def contact_of(row: dict[str, object]) -> dict[str, object]:
+    """An accepted contact in the words of the recount."""
+    values = {tag: value for tag, value in row.items() if not tag.startswith("_") and value is not None}
+    return {tag: value.isoformat() if isinstance(value, date) else value for tag, value in values.items()}
