@@ -5,10 +5,11 @@ Looks at everything and changes nothing; a thing that is wrong does not keep the
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from assets.preparation import inspected
-from assets.rules import examples
+from assets.rules.examples import example_problems
 from assets.rules.preflight import source_problems
 from assets.rules.sync import Sync
 from assets.source_rows import relation_of
@@ -66,7 +67,7 @@ def _findings(environ: Mapping[str, str], name: str | None) -> list[Finding]:
         return found
     chosen = _looked(found, f"sync {name}", lambda: (sync_named(syncs, name),)) if name else syncs
     for each in chosen or ():
-        problems = tuple(str(problem) for problem in examples.problems(each))
+        problems = tuple(str(problem) for problem in example_problems(each, now=datetime.now(UTC)))
         found.append(Finding(f"{each.name}: examples", problems, 2 if problems else 0))
     _warehouse(found, known, chosen or ())
     _account(found, known, chosen or ())

@@ -16,7 +16,9 @@ import click
 
 from resources.errors import EXIT_CODES, ConnectorError
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object of numbers and ids, nothing else.")
+JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object of numbers and ids, nothing else."
+)
 DEBUG = click.option("--debug", is_flag=True, help="Show where an error came from.")
 
 
@@ -27,7 +29,9 @@ class _Commands(click.Group):
         return list(self.commands)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(package_name="mailtrap-contacts")
 def cli() -> None:
     """Rows of a warehouse become contacts at Mailtrap: consent first, every row accounted for.
@@ -71,7 +75,9 @@ def plan(**options: Any) -> int:
 @click.argument("sync")
 @click.option("--partition", help="One partition of a partitioned sync: a day, or a bucket.")
 @click.option("--full", is_flag=True, help="Send everything again, also what Mailtrap was told already.")
-@click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Send exactly this plan, or nothing.")
+@click.option(
+    "--plan", "plan_file", type=click.Path(path_type=Path), help="Send exactly this plan, or nothing."
+)
 @JSON
 @DEBUG
 def sync(**options: Any) -> int:
@@ -82,8 +88,12 @@ def sync(**options: Any) -> int:
 
 
 @cli.command()
-@click.option("--list", "lists", multiple=True, help="Only members of this list: its name or id. May be repeated.")
-@click.option("--status", type=click.Choice(["subscribed", "unsubscribed"]), help="Only contacts of this status.")
+@click.option(
+    "--list", "lists", multiple=True, help="Only members of this list: its name or id. May be repeated."
+)
+@click.option(
+    "--status", type=click.Choice(["subscribed", "unsubscribed"]), help="Only contacts of this status."
+)
 @click.option("--columns", help="Only these columns, separated by commas.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the rows to this Parquet file.")
 @JSON

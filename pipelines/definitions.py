@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.account import account_assets
+from assets import account
 from assets.changes import pending_contacts
 from assets.contacts import screened_contacts
 from assets.exports import exported_contacts
@@ -41,7 +41,10 @@ def build_definitions(
     found = read_syncs(environ) if syncs is None else tuple(syncs)
     jobs = {sync.name: sync_job(sync) for sync in found}
     return dg.Definitions(
-        assets=[*account_assets(), exported_contacts, *(asset for sync in found for asset in assets_of(sync))],
+        assets=[
+            *mailtrap_assets(),
+            *(asset for sync in found for asset in assets_of(sync)),
+        ],
         jobs=[*jobs.values(), *(full_resync_job(sync) for sync in found)],
         schedules=[schedule_of(sync, jobs[sync.name]) for sync in found if sync.schedule],
         resources={**resources_from(environ), **(resources or {})},
@@ -49,10 +52,19 @@ def build_definitions(
     )
 
 
+def mailtrap_assets() -> list[dg.AssetsDefinition]:
+    """What Mailtrap has, whatever the syncs."""
+    made = (account.lists, account.fields, account.suppressions, account.unsubscribed, exported_contacts)
+    return [make(owners=DEFAULT_OWNERS) for make in made]
+
+
 def assets_of(sync: Sync) -> list[dg.AssetsDefinition]:
     """The tables of one sync, in the order in which they are made."""
     owners = list(sync.owners) or DEFAULT_OWNERS
-    return [make(sync, owners=owners) for make in (source_rows, screened_contacts, pending_contacts, contact_imports)]
+    return [
+        make(sync, owners=owners)
+        for make in (source_rows, screened_contacts, pending_contacts, contact_imports)
+    ]
 
 
 def read_syncs(environ: Mapping[str, str]) -> tuple[Sync, ...]:
@@ -61,7 +73,9 @@ def read_syncs(environ: Mapping[str, str]) -> tuple[Sync, ...]:
     try:
         return load_syncs(syncs_folder(folder))
     except SyncFileError as error:
-        raise SettingsError(str(error), "No sync runs until its file is right.", "Mend the lines named.") from None
+        raise SettingsError(
+            str(error), "No sync runs until its file is right.", "Mend the lines named."
+        ) from None
 
 
 def syncs_folder(folder: Path) -> Path:
@@ -104,7 +118,10 @@ def resources_from(environ: Mapping[str, str]) -> dict[str, Any]:
     def given(names: Mapping[str, str]) -> dict[str, Any]:
         return {field: dg.EnvVar(name) for field, name in names.items() if environ.get(name, "").strip()}
 
-    warehouse = {"url": settings.BY_NAME["CONTACTS_WAREHOUSE"].default, **given({"url": "CONTACTS_WAREHOUSE"})}
+    warehouse = {
+        "url": settings.BY_NAME["CONTACTS_WAREHOUSE"].default,
+        **given({"url": "CONTACTS_WAREHOUSE"}),
+    }
     return {
         "store": StoreResource(**given(STORE)),
         "warehouse": WarehouseResource(**warehouse),

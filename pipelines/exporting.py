@@ -47,15 +47,23 @@ def drift(environ: Mapping[str, str], *, sync: str, as_json: bool = False) -> in
     definitions = build_definitions(syncs, environ=environ)
     with instance_of(known) as instance:
         ran = run_job(definitions, f"drift_{chosen.name}", instance=instance)
-    return _report(f"drift of {chosen.name}", ran, ran.materialized.get(f"{chosen.name}/drift", {}), as_json=as_json)
+    return _report(
+        f"drift of {chosen.name}", ran, ran.materialized.get(f"{chosen.name}/drift", {}), as_json=as_json
+    )
 
 
 def _report(title: str, ran: Ran, facts: Mapping[str, Any], *, as_json: bool) -> int:
-    numbers = {name: value for name, value in facts.items() if isinstance(value, int | float | str) and "\n" not in str(value)}
+    numbers = {
+        name: value
+        for name, value in facts.items()
+        if isinstance(value, int | float | str) and "\n" not in str(value)
+    }
     if as_json:
         printing.print_json({"schema": 1, "run_id": ran.run_id, "outcome": ran.outcome, **numbers})
     elif numbers:
-        shown = [(name, f"{value:,}" if isinstance(value, int) else str(value)) for name, value in numbers.items()]
+        shown = [
+            (name, f"{value:,}" if isinstance(value, int) else str(value)) for name, value in numbers.items()
+        ]
         printing.show(f"{title}: {ran.outcome}", shown)
     printing.say(ran.sentence)
     return ran.exit_code

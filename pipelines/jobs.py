@@ -3,15 +3,20 @@
 Belongs here: which assets run together, in which executor, under which tags. Not here: when (`schedules`, `sensors`).
 """
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from assets.rules.sync import Sync
+
+if TYPE_CHECKING:  # Dagster does not export the type of what define_asset_job returns
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 MAX_RUNTIME_SECONDS = 6 * 3600
 SYNC_TAG = "contacts/sync"
 
 
-def sync_job(sync: Sync) -> dg.JobDefinition | dg.unresolved_asset_job_definition.UnresolvedAssetJobDefinition:  # type: ignore[name-defined]
+def sync_job(sync: Sync) -> "UnresolvedAssetJobDefinition":
     """Pull, screen, compare and send: the sync as its schedule runs it."""
     return dg.define_asset_job(
         f"sync_{sync.name}",
@@ -22,7 +27,7 @@ def sync_job(sync: Sync) -> dg.JobDefinition | dg.unresolved_asset_job_definitio
     )
 
 
-def full_resync_job(sync: Sync):  # type: ignore[no-untyped-def]
+def full_resync_job(sync: Sync) -> "UnresolvedAssetJobDefinition":
     """The same, but everything is sent again."""
     return dg.define_asset_job(
         f"full_resync_{sync.name}",

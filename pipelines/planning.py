@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-
 from assets import contacts, ledger
 from assets.changes import Found, digest_of, find_pending, known_about, names_in_rows, told_people
 from assets.partitions import WHOLE, file_of, partitions_of
@@ -137,7 +136,7 @@ def planned(ground: Ground, chosen: Sync, *, partitions: Sequence[str], full: bo
             "problems": [str(each) for each in seen.problems],
             "would_create": {
                 "lists": list(seen.to_create_lists),
-                "fields": [tag for tag, _ in seen.to_create_fields],
+                "fields": [each.merge_tag for each in seen.to_create_fields],
             },
             "digest": digest_of(tables, found.path, facts),
         }
@@ -162,10 +161,13 @@ def _numbers(
         "started_at": began.isoformat(),
         "seconds": round((datetime.now(UTC) - began).total_seconds(), 3),
         "outcome": "ok",
-        "rows": {name: rows[name] for name in ("read", *guards.OUTCOMES)} | {"accepted": pending, "pending": 0},
+        "rows": {name: rows[name] for name in ("read", *guards.OUTCOMES)}
+        | {"accepted": pending, "pending": 0},
         "new": rows["new"],
         "changed": rows["changed"],
-        "changed_by_field": changed_by_field(ground.store.lake, tables, chosen, found, partitions=partitions),
+        "changed_by_field": changed_by_field(
+            ground.store.lake, tables, chosen, found=found, partitions=partitions
+        ),
         "rejected_by_reason": _summed(screened, "rejected_by_reason"),
         "no_consent_by_reason": _summed(screened, "no_consent_by_reason"),
         "gone": dict(found.gone),
@@ -180,7 +182,7 @@ def _numbers(
 
 
 def changed_by_field(
-    former: Lake, tables: Lake, chosen: Sync, found: Found, *, partitions: Sequence[str]
+    former: Lake, tables: Lake, chosen: Sync, *, found: Found, partitions: Sequence[str]
 ) -> dict[str, int]:
     """In how many of the changed contacts each field differs from the accepted contacts of the last run."""
     counts: Counter[str] = Counter()
@@ -203,8 +205,14 @@ def show(found: Mapping[str, Any]) -> None:
     printing.show_rows(f"Plan of {found['sync']}", found["rows"], reasons=found["rejected_by_reason"])
     lines = [("new", found["new"]), ("changed", found["changed"])]
     lines += [(f"  {tag}", count) for tag, count in sorted(found["changed_by_field"].items())]
-    lines += [("gone", sum(found["gone"].values())), ("payloads", found["payloads"]), ("requests", found["requests"])]
-    printing.show("", [*((name, f"{count:,}") for name, count in lines), ("minutes", f"{found['minutes']:g}")])
+    lines += [
+        ("gone", sum(found["gone"].values())),
+        ("payloads", found["payloads"]),
+        ("requests", found["requests"]),
+    ]
+    printing.show(
+        "", [*((name, f"{count:,}") for name, count in lines), ("minutes", f"{found['minutes']:g}")]
+    )
     for created, names in found["would_create"].items():
         if names:
             printing.say(f"Would create {created}: {', '.join(names)}.")
@@ -227,5 +235,3 @@ def _summed(screened: Sequence[Mapping[str, Any]], name: str) -> dict[str, int]:
     for each in screened:
         counts.update(each.get(name, {}))
     return dict(counts)
-
-

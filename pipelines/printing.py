@@ -29,7 +29,9 @@ def say(*lines: str) -> None:
 def show(title: str, rows: Sequence[tuple[str, str]], *, head: tuple[str, str] = ("", "")) -> None:
     """A table on stdout."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=any(head), box=None, pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", title_style="bold", show_header=any(head), box=None, pad_edge=False
+    )
     table.add_column(head[0])
     table.add_column(head[1], justify="right")
     for name, value in rows:

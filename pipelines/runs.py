@@ -5,9 +5,7 @@ Belongs here: which instance, starting a job, and finding its outcome and summar
 
 import json
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources as package_files
@@ -17,8 +15,7 @@ from typing import Any
 import dagster as dg
 
 from assets.imports import summary_path
-from resources import settings
-from resources.errors import EXIT_CODES, ConnectorError
+from resources.errors import EXIT_CODES
 from resources.lake import Lake
 from resources.settings import Settings
 
@@ -103,7 +100,10 @@ def _outcome(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
         if "AssetCheckFailed" in str(event.step_failure_data.error):
             return "data", _failed_checks(result)
         error = event.step_failure_data.error
-        return "unknown", f"{error.cls_name if error else 'An error'} in {event.step_key}. Run with --debug to see where."
+        return (
+            "unknown",
+            f"{error.cls_name if error else 'An error'} in {event.step_key}. Run with --debug to see where.",
+        )
     return "unknown", "The run failed. Its events in the Dagster UI say where."
 
 
@@ -117,5 +117,7 @@ def _materialized(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]
     for event in result.all_events:
         if event.is_step_materialization:
             made = event.step_materialization_data.materialization
-            found["/".join(made.asset_key.path)] = {name: value.value for name, value in made.metadata.items()}
+            found["/".join(made.asset_key.path)] = {
+                name: value.value for name, value in made.metadata.items()
+            }
     return found

@@ -5,16 +5,20 @@ Belongs here: when a sync runs by itself. Not here: what runs (`jobs`), and what
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from assets.rules.sync import BucketPartition, DayPartition, Sync
 
+if TYPE_CHECKING:  # Dagster does not export the type of what define_asset_job returns
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
 DAYS_EACH_TIME = 2
 """Today and yesterday: rows of yesterday evening may have arrived after the last run of that day."""
 
 
-def schedule_of(sync: Sync, job):  # type: ignore[no-untyped-def]
+def schedule_of(sync: Sync, job: "UnresolvedAssetJobDefinition") -> dg.ScheduleDefinition:
     """The schedule of a sync, on by default off: somebody has to switch it on in the UI."""
 
     @dg.schedule(
@@ -31,7 +35,9 @@ def schedule_of(sync: Sync, job):  # type: ignore[no-untyped-def]
                 for back in range(DAYS_EACH_TIME):
                     day = (moment - timedelta(days=back)).date()
                     if day >= start:
-                        yield dg.RunRequest(run_key=f"{moment.isoformat()}/{day}", partition_key=day.isoformat())
+                        yield dg.RunRequest(
+                            run_key=f"{moment.isoformat()}/{day}", partition_key=day.isoformat()
+                        )
             case BucketPartition(count=count):
                 width = len(str(count - 1))
                 for index in range(count):

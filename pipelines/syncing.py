@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-
 from assets.partitions import partitions_of
 from assets.rules.sync import Sync
 from pipelines import printing
@@ -101,7 +100,9 @@ def sync_named(syncs: tuple[Sync, ...], name: str) -> Sync:
             return each
     names = ", ".join(each.name for each in syncs) or "none"
     raise SettingsError(
-        f"There is no sync named {name!r}.", f"The folder of sync files has: {names}.", "Check CONTACTS_SYNCS and the name."
+        f"There is no sync named {name!r}.",
+        f"The folder of sync files has: {names}.",
+        "Check CONTACTS_SYNCS and the name.",
     )
 
 
@@ -177,8 +178,8 @@ def _watch(known: Settings, chosen: Sync, bars: Any, ended: threading.Event) -> 
             newest = [each for each in journal.deliveries(chosen.name, latest=1) if each.state == "open"]
             for delivery in newest:
                 done = sum(each.rows for each in journal.payloads(delivery, states=("finished", "refused")))
-                bars.update(task, description=f"{chosen.name}: rows proven", total=delivery.rows, completed=done)
+                bars.update(
+                    task, description=f"{chosen.name}: rows proven", total=delivery.rows, completed=done
+                )
     finally:
         journal.close()
-
-
