@@ -189,10 +189,10 @@ def _problem(sync: Sync, key: str, happened: str, *, remedy: str) -> Problem:
 
 # What a column of a family can become at all; whether a value does is judged row by row.
 _BECOMES: Final[dict[str, frozenset[Family]]] = {
-    "text": frozenset(("text", "boolean", "integer", "float", "decimal", "date", "timestamp", "nothing")),
+    "text": frozenset(("text", "boolean", "integer", "decimal", "date", "nothing")),
     "integer": frozenset(("text", "integer", "float", "decimal", "nothing")),
     "float": frozenset(("text", "integer", "float", "decimal", "nothing")),
-    "boolean": frozenset(("text", "boolean", "integer", "nothing")),
+    "boolean": frozenset(("text", "boolean", "integer", "decimal", "nothing")),
     "date": frozenset(("text", "date", "timestamp", "nothing")),
     "an address": frozenset(("text", "nothing")),
     "consent": frozenset(("text", "boolean", "integer", "float", "decimal", "date", "timestamp", "nothing")),

@@ -1,13 +1,18 @@
 """What a sync needs of the account and of its source is said before the first row is read or sent."""
 
 from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import NamedTuple
 
 import pyarrow as pa
 import pytest
 
+from assets.rules import cells
+from assets.rules.fields import coerce
 from assets.rules.preflight import NewField, preflight, source_problems
-from assets.rules.sync import Consent, Events, FieldRule, Lists, Source, Sync
+from assets.rules.rejection import Reason
+from assets.rules.sync import Consent, Events, FieldRule, FieldType, Lists, Source, Sync
 
 
 class Field(NamedTuple):
@@ -225,3 +230,31 @@ def test_the_columns_of_events_are_looked_at_too() -> None:
     )
     keys = [problem.key for problem in source_problems(of_events, SCHEMA)]
     assert keys == ["events.params.total", "events.key", "events.name.column"]
+
+
+SAMPLES = {
+    "text": pa.array(["x"]),
+    "uuid": pa.array([b"0123456789abcdef"], pa.uuid()),
+    "boolean": pa.array([True]),
+    "integer": pa.array([1]),
+    "float": pa.array([1.0]),
+    "decimal": pa.array([Decimal("1")]),
+    "date": pa.array([date(2026, 1, 1)]),
+    "timestamp": pa.array([datetime(2026, 1, 1, tzinfo=UTC)]),
+    "time": pa.array([time(9)]),
+    "duration": pa.array([timedelta(1)]),
+    "binary": pa.array([b"x"]),
+    "list": pa.array([[1]]),
+    "struct": pa.array([{"a": 1}]),
+}
+
+
+@pytest.mark.parametrize("kind", ["text", "integer", "float", "boolean", "date"])
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_a_type_is_refused_before_a_run_just_when_every_row_would_be(sample: str, kind: FieldType) -> None:
+    """What is said of a column beforehand is what the rules of fields do with its rows."""
+    rule = FieldRule("age", "age", type=kind)
+    problems = coerce(cells.plain(SAMPLES[sample]), rule).problems
+    hopeless = problems is not None and int(problems[0]) == Reason.type_unsupported.number
+    schema = SCHEMA.set(4, pa.field("age", SAMPLES[sample].type))
+    assert bool(source_problems(sync(rule), schema)) is hopeless
