@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None, *, command: Command | None = None) -
     signal.signal(signal.SIGTERM, _end)
     # The console keeps the terminal for itself while the steps' own streams are caught.
     with os.fdopen(os.dup(1), "w") as terminal:
-        console = Console(file=terminal, highlight=False)
+        console = Console(file=terminal, highlight=False, width=None if terminal.isatty() else 110)
         try:
             return (
                 _dev(options.folder, console)
@@ -67,7 +67,9 @@ def _demo(folder: Path, console: Console, *, command: Command | None) -> int:
         stack.enter_context(_environment(world))
         done = _walk(world, console, command=command or _the_command())
         narration.ending(console, world, done=done)
-    console.print(f"\n[dim]{time.monotonic() - began:.0f} s in all; the local Mailtrap has ended.[/]")
+    console.print(
+        f"\n[dim]{time.monotonic() - began:.0f} s in all; the local Mailtrap has ended.[/]", soft_wrap=True
+    )
     return done[-1].code
 
 

@@ -16,6 +16,7 @@ from pipelines.demo.world import World
 from pipelines.places import PLACES
 
 WITHHELD = ("no_consent", "unsubscribed", "suppressed", "erased")
+UNTOLD = ("schema", "seconds")
 DRAWN = ("first sync", "plan", "second sync")
 NEXT = (
     ("make dev", "the same in Dagster's UI: the graph, each run, schedules, backfills"),
@@ -59,31 +60,41 @@ def ending(console: Console, world: World, *, done: Sequence[Done]) -> None:
     """The whole walk in one table, the picture, and what to type next."""
     console.print()
     console.print(_walk_table(done))
-    _picture(console, done, world.folder / "where-every-row-went.png")
-    rejections = near(world.folder / "contacts" / "lake" / SYNC / "rejections")
-    console.print(
-        f"  exported     [bold]{escape(near(world.exported))}[/]   Mailtrap's contacts", soft_wrap=True
-    )
-    console.print(
-        f"  rejections   [bold]{escape(rejections)}[/]   each row with rule, reason, remedy", soft_wrap=True
-    )
+    if done[-1].code:
+        console.print(
+            f"\n  What was said is kept in [bold]{escape(near(world.folder / 'demo.log'))}[/]", soft_wrap=True
+        )
+        return
+    places = {
+        "picture": (_picture(done, world.folder / "where-every-row-went.png"), "where every row went"),
+        "exported": (world.exported, "Mailtrap's contacts"),
+        "rejections": (
+            world.folder / "contacts" / "lake" / SYNC / "rejections",
+            "each row with rule, reason, remedy",
+        ),
+    }
+    console.print()
+    for name, (path, words) in places.items():
+        where = escape(near(path)) if path else "none: matplotlib is missing, the extra `demo` brings it"
+        console.print(f"  {name:<11} [bold]{where}[/]  {words}", soft_wrap=True)
     console.print("\n[bold]What to type next[/]")
     for typed, words in NEXT:
-        console.print(f"  [bold cyan]{typed:<11}[/] {words}")
+        console.print(f"  [bold cyan]{typed:<11}[/] {words}", soft_wrap=True)
     console.print(
-        f"  And then point [bold]pipelines/syncs/{SYNC}.yaml[/] at a table of your own: see README.md."
+        f"  And then point [bold]pipelines/syncs/{SYNC}.yaml[/] at a table of your own: see README.md.",
+        soft_wrap=True,
     )
 
 
 def _rows_table(done: Done) -> Table:
-    rows, read = done.rows, done.rows.get("read", 0)
+    rows, read, planned = done.rows, done.rows.get("read", 0), done.summary.get("plan", False)
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
     table.add_column(min_width=36)
     table.add_column(justify="right")
     table.add_column(justify="right", style="dim")
     for place in PLACES:
         if count := rows.get(place.key, 0):
-            words = f"[{place.colour}]■[/] {place.words}"
+            words = f"[{place.colour}]■[/] {'would be ' if planned and place.key == 'accepted' else ''}{place.words}"
             table.add_row(f"     {words}", f"{count:,}", f"{count / max(read, 1):.1%}")
     told = sum(rows.get(place.key, 0) for place in PLACES)
     adds_up = "=" if told == read else f"[bold red]but {told:,} are told of[/]"
@@ -94,12 +105,12 @@ def _rows_table(done: Done) -> Table:
 def _facts(done: Done) -> str:
     if done.step.act is not None:
         return done.said
+    if checks := done.summary.get("checks"):
+        return f"{len(checks)} things looked at, nothing wrong: " + ", ".join(
+            check["what"] for check in checks
+        )
     numbers = {name: value for name, value in done.summary.items() if type(value) in (int, float)}
-    told = (
-        f"{name.replace('_', ' ')} {value:,}"
-        for name, value in numbers.items()
-        if name not in ("schema", "seconds")
-    )
+    told = (f"{name.replace('_', ' ')} {value:,}" for name, value in numbers.items() if name not in UNTOLD)
     return ", ".join(told) or "All is well."
 
 
@@ -121,18 +132,14 @@ def _walk_table(done: Sequence[Done]) -> Table:
     return table
 
 
-def _picture(console: Console, done: Sequence[Done], path: Path) -> None:
-    summaries = {entry.step.name: entry.summary for entry in done if entry.rows}
+def _picture(done: Sequence[Done], path: Path) -> Path | None:
+    summaries = {entry.step.name: entry.summary for entry in done if entry.rows.get("read")}
     runs = [(name, summaries[name]) for name in DRAWN if name in summaries]
-    if not runs:
-        return
     try:
         from pipelines.picture import draw
     except ImportError:
-        console.print("\nNo picture: matplotlib is missing. The extra `demo` brings it.")
-        return
-    draw(runs, path)
-    console.print(f"\n  picture      [bold]{escape(near(path))}[/]   where every row went", soft_wrap=True)
+        return None
+    return draw(runs, path) if runs else None
 
 
 def near(path: Path) -> str:
