@@ -476,7 +476,8 @@ class Delivering:
             rows = self.lake.read_slice(
                 delivery.path, ["partition", "change"], first=payload.first_row, rows=payload.rows
             )
-            refused = rows.take([place - payload.first_row for place in payload.left_out])
+            places = [place - payload.first_row for place in payload.left_out]
+            refused = rows.take(pa.array(places, pa.int64()))  # an empty list alone would be of type null
             told.rejected.update(refused["partition"].to_pylist())
             if payload.state == "finished":
                 kept = _without(rows, payload)
