@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from resources.local_mailtrap.accounts import Account
+from resources.local_mailtrap.accounts import Account, Field
 from resources.local_mailtrap.clock import iso_milliseconds
 from resources.local_mailtrap.knobs import Knobs
 
 ROWS_PER_PART = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Person:
     """A contact, read once for all of its cells."""
 
@@ -37,7 +37,9 @@ Column = tuple[str, Callable[[Person], object]]
 def _person(account: Account, row: int, knobs: Knobs) -> Person:
     store, email = account.contacts, account.contacts.email(row) or ""
     status = account.status(email, knobs)
-    return Person(row, email, status, store.values(row), store.lists(row), *store.times(row))
+    values = store.values(row)
+    values += [None] * (account.fields_made - len(values))
+    return Person(row, email, status, values, store.lists(row), *store.times(row))
 
 
 def columns(account: Account, knobs: Knobs) -> list[Column]:
@@ -47,7 +49,7 @@ def columns(account: Account, knobs: Knobs) -> list[Column]:
     found: list[Column] = [
         ("Email" if named else "email", lambda person: person.email),
         ("Status" if named else "status", lambda person: person.status),
-        *(_field(each.position, each.name if named else each.merge_tag) for each in account.fields.values()),
+        *(_field(each, each.name if named else each.merge_tag) for each in account.fields.values()),
         ("Created at" if named else "created_at", lambda person: _time(person.created_ms)),
         ("Updated at" if named else "updated_at", lambda person: _time(person.updated_ms)),
     ]
@@ -63,12 +65,14 @@ def columns(account: Account, knobs: Knobs) -> list[Column]:
 _time = functools.lru_cache(maxsize=4096)(lambda milliseconds: iso_milliseconds(milliseconds / 1000))
 
 
-def _field(position: int, title: str) -> Column:
-    def cell(person: Person) -> object:
-        value = person.values[position] if position < len(person.values) else None
-        return "" if value is None else str(value).lower() if isinstance(value, bool) else value
+def _field(field: Field, title: str) -> Column:
+    at = field.position
+    if field.data_type == "boolean":
+        return title, lambda person: _BOOLEANS[person.values[at]]
+    return title, lambda person: person.values[at]
 
-    return title, cell
+
+_BOOLEANS = {True: "true", False: "false", None: None}
 
 
 def parts(

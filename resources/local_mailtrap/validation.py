@@ -29,6 +29,11 @@ def canonical(email: str) -> str:
     return email.strip().lower()
 
 
+def is_plain(email: str) -> bool:
+    """Whether a canonical address is one that no knob could refuse but by its length; quick."""
+    return _ADDRESS(email) is not None and len(email) <= 64
+
+
 def address_errors(email: object, knobs: Knobs) -> list[str]:
     """Why an address is refused; empty when it is taken."""
     if not isinstance(email, str) or not email.strip():

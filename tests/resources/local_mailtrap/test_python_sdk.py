@@ -104,6 +104,7 @@ def test_lists_and_fields(contacts: Any) -> None:
 
 def test_imports_events_and_exports(local_mailtrap_server: LocalMailtrap, contacts: Any) -> None:
     """The three calls that begin something."""
+    local_mailtrap_server.turn(export_start_seconds=9)
     rows = [
         models.ImportContactParams(email=f"{each}@example.com", fields={"first_name": each}) for each in "ab"
     ]

@@ -61,7 +61,7 @@ def test_the_clock_can_be_put_ahead(local_mailtrap_server: LocalMailtrap, web: h
 @pytest.mark.parametrize(
     ("rule", "errors", "imports"),
     [
-        ({"fault": "F-04"}, (httpx.ReadError, httpx.WriteError), 0),
+        ({"fault": "F-04"}, (httpx.NetworkError, httpx.RemoteProtocolError), 0),
         ({"fault": "F-05"}, (httpx.ReadError,), 1),
         ({"fault": "F-05", "variant": "timeout"}, (httpx.ReadTimeout,), 1),
         ({"fault": "F-22", "variant": "silence", "match": {"path": "imports"}}, (httpx.ReadTimeout,), 1),
@@ -71,10 +71,13 @@ def test_the_clock_can_be_put_ahead(local_mailtrap_server: LocalMailtrap, web: h
 def test_connections_break_for_real(
     local_mailtrap_server: LocalMailtrap, web: httpx.Client, rule: dict[str, Any], errors: Any, imports: int
 ) -> None:
-    """As the same faults do in process; the next request is answered."""
+    """As the same faults do in process; the next request is answered.
+
+    A reset that meets a client which is still writing may look to it like an end, not like a reset.
+    """
     local_mailtrap_server.faults.add(rule)
     with pytest.raises(errors):
-        web.post("/contacts/imports", json=ROWS, timeout=0.3)
+        web.post("/contacts/imports", json=ROWS, timeout=1 if httpx.ReadTimeout in errors else 10)
     assert len(local_mailtrap_server.account.imports) == imports
     assert web.get("/contacts/lists").status_code == 200
 
