@@ -1,0 +1,123 @@
+"""The lake: files whole or not at all, private, never outside of it."""
+
+import os
+import stat
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from resources.errors import LakeError, SettingsError
+from resources.lake import Lake
+
+SCHEMA = pa.schema([("who", pa.uuid()), ("n", pa.int64())])
+
+
+def rows(start: int, count: int) -> pa.Table:
+    """Rows with a running number."""
+    hashes = [number.to_bytes(16, "big") for number in range(start, start + count)]
+    return pa.table({"who": pa.array(hashes, pa.uuid()), "n": range(start, start + count)}, SCHEMA)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """A lake in a folder."""
+    return Lake(tmp_path / "lake")
+
+
+def test_what_was_written_is_read_in_batches_and_slices(lake: Lake) -> None:
+    """Over the borders of row groups, in order."""
+    with lake.writer("s/t/x.parquet", SCHEMA, rows_per_group=10) as sink:
+        for start in range(0, 35, 7):
+            sink.write(rows(start, 7))
+        sink.note("facts", "35")
+    assert lake.rows("s/t/x.parquet") == 35
+    assert lake.metadata("s/t/x.parquet")["facts"] == "35"
+    assert pa.Table.from_batches(lake.read("s/t/x.parquet", ["n"], rows_per_batch=4))[
+        "n"
+    ].to_pylist() == list(range(35))
+    assert lake.read_slice("s/t/x.parquet", first=8, rows=15)["n"].to_pylist() == list(range(8, 23))
+    assert lake.read_slice("s/t/x.parquet", ["n"], first=35, rows=1).num_rows == 0
+
+
+def test_an_error_leaves_the_former_file_and_no_scraps(lake: Lake) -> None:
+    """Whole or not at all."""
+    with lake.writer("s/t/x.parquet", SCHEMA) as sink:
+        sink.write(rows(0, 3))
+    with pytest.raises(RuntimeError), lake.writer("s/t/x.parquet", SCHEMA) as sink:
+        sink.write(rows(0, 9))
+        raise RuntimeError
+    assert lake.rows("s/t/x.parquet") == 3
+    assert lake.list("s") == ["s/t/x.parquet"]
+    assert [path.name for path in Path(lake.root, "s", "t").iterdir()] == ["x.parquet"]
+
+
+def test_a_full_disk_is_a_sentence_and_loses_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The former file stays readable."""
+    lake.write_bytes("a", b"former")
+    with pytest.raises(LakeError, match="No space left") as caught, lake._whole("a") as stream:
+        stream.write(b"new")
+        raise OSError(28, "No space left on device")
+    assert "as it was" in str(caught.value)
+    assert lake.read_bytes("a") == b"former"
+
+
+def test_everything_is_private_whatever_the_umask(lake: Lake) -> None:
+    """Folders 0700, files 0600."""
+    former = os.umask(0)
+    try:
+        lake.write_bytes("s/t/x", b"")
+    finally:
+        os.umask(former)
+    found = {stat.S_IMODE(path.stat().st_mode) for path in Path(lake.root).rglob("*") if path.is_dir()}
+    assert found == {0o700}
+    assert stat.S_IMODE(Path(lake.root, "s/t/x").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/x", "s/../../x", "s\\x", "s\0x", ""])
+def test_no_name_leads_out_of_the_lake(lake: Lake, path: str) -> None:
+    """Whatever a partition or a list is called."""
+    with pytest.raises(LakeError, match="leads out"):
+        lake.write_bytes(path, b"")
+
+
+def test_no_link_leads_out_of_the_lake(lake: Lake, tmp_path: Path) -> None:
+    """A link in the place of a folder is refused."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    Path(lake.root, "s").symlink_to(outside)
+    with pytest.raises(LakeError, match="link"):
+        lake.write_bytes("s/x", b"")
+    assert list(outside.iterdir()) == []
+
+
+def test_damaged_and_missing_files_are_told_apart(lake: Lake) -> None:
+    """Each with what to do."""
+    lake.write_bytes("x.parquet", b"PAR1 no more")
+    with pytest.raises(LakeError, match="cannot be read as Parquet"):
+        lake.rows("x.parquet")
+    with pytest.raises(LakeError, match="There is no file"):
+        lake.rows("y.parquet")
+
+
+def test_deleting_twice_is_fine(lake: Lake) -> None:
+    """The second time there is nothing to do."""
+    lake.write_bytes("x", b"")
+    lake.delete("x")
+    lake.delete("x")
+    assert not lake.exists("x")
+
+
+def test_scratch_is_private_and_gone_afterwards(lake: Lake) -> None:
+    """Nothing of a run is left there."""
+    with lake.scratch() as folder:
+        pq.write_table(rows(0, 1), folder / "x")
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert not folder.exists()
+
+
+def test_a_lake_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    """With the schemes that can."""
+    with pytest.raises(SettingsError, match="s3://"):
+        Lake("nosuch://x")
