@@ -147,7 +147,10 @@ def test_insert_and_update_look_at_whom_mailtrap_has(tmp_path: Path, mode: str, 
 def test_gone_are_those_in_none_of_the_files(tmp_path: Path) -> None:
     """Rejected people are not gone; people of other partitions are none of our business."""
     present = [accepted(tmp_path / "a", (1, 1, 1)), people(tmp_path / "r", 2)]
-    parts = (told(tmp_path / "t", (1, 1, 1), (2, 2, 1), (3, 3, 1)), told(tmp_path / "u", (4, 4, 1), partition="other"))
+    parts = (
+        told(tmp_path / "t", (1, 1, 1), (2, 2, 1), (3, 3, 1)),
+        told(tmp_path / "u", (4, 4, 1), partition="other"),
+    )
     connection = comparison.connect(tmp_path)
     for partition, expected in (("all", [3]), (None, [3, 4])):
         batches = comparison.gone(connection, present=present, told=Told(parts=parts), partition=partition)

@@ -51,11 +51,17 @@ def contacts(**columns: list[object]) -> pa.Table:
         "_lists": pa.list_(pa.string()),
         "_leaving": pa.list_(pa.int64()),
     }
-    given = {name: columns.get(name, [None] * rows) for name in types if name in columns or not name.startswith("_")}
+    given = {
+        name: columns.get(name, [None] * rows)
+        for name in types
+        if name in columns or not name.startswith("_")
+    }
     return pa.table({name: pa.array(values, types[name]) for name, values in given.items()})
 
 
-def encoded(table: pa.Table, tmp_path: Path, *, of: Sync | None = None, lists: ListIds | None = None) -> list[object]:
+def encoded(
+    table: pa.Table, tmp_path: Path, *, of: Sync | None = None, lists: ListIds | None = None
+) -> list[object]:
     """What Mailtrap would read in the body."""
     connection = comparison.connect(tmp_path)
     found = payload.contact_json(connection, table, sync=of or sync(), lists=lists or ListIds(include=(7,)))
@@ -71,7 +77,14 @@ def test_every_type_arrives_as_json_says_it(tmp_path: Path) -> None:
     assert encoded(table, tmp_path) == [
         {
             "email": "a@b.co",
-            "fields": {"name": "Ann", "note": None, "age": 2**53 + 1, "score": 1e-7, "vip": False, "since": "0999-01-02"},
+            "fields": {
+                "name": "Ann",
+                "note": None,
+                "age": 2**53 + 1,
+                "score": 1e-7,
+                "vip": False,
+                "since": "0999-01-02",
+            },
             "list_ids_included": [7],
         }
     ]
@@ -80,7 +93,9 @@ def test_every_type_arrives_as_json_says_it(tmp_path: Path) -> None:
 def test_a_contact_without_any_value_has_empty_fields(tmp_path: Path) -> None:
     """No stray comma where every field is left out."""
     only = sync(fields=(FieldRule("name", "a"),), lists=Lists())
-    assert encoded(contacts(email=["a@b.co"]), tmp_path, of=only, lists=ListIds()) == [{"email": "a@b.co", "fields": {}}]
+    assert encoded(contacts(email=["a@b.co"]), tmp_path, of=only, lists=ListIds()) == [
+        {"email": "a@b.co", "fields": {}}
+    ]
 
 
 @settings(max_examples=60, deadline=None)
@@ -107,7 +122,8 @@ def test_the_same_contacts_give_the_same_bytes(tmp_path: Path, monkeypatch: pyte
     whole = payload.contact_json(connection, table, sync=sync(), lists=ListIds())
     connection.execute("set TimeZone = 'Pacific/Auckland'")
     halves = [
-        payload.contact_json(connection, table.slice(place, 1), sync=sync(), lists=ListIds()) for place in (0, 1)
+        payload.contact_json(connection, table.slice(place, 1), sync=sync(), lists=ListIds())
+        for place in (0, 1)
     ]
     first = b"".join(payload.body(whole))
     assert first == b"".join(payload.body(pa.chunked_array([half.combine_chunks() for half in halves])))
@@ -115,7 +131,14 @@ def test_the_same_contacts_give_the_same_bytes(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize(
     "change",
-    [{"name": ["Bob"]}, {"name": [None]}, {"age": [2]}, {"vip": [True]}, {"since": [date(2026, 1, 1)]}, {"score": [2.5]}],
+    [
+        {"name": ["Bob"]},
+        {"name": [None]},
+        {"age": [2]},
+        {"vip": [True]},
+        {"since": [date(2026, 1, 1)]},
+        {"score": [2.5]},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_a_changed_value_changes_the_fingerprint(tmp_path: Path, change: dict[str, list[object]]) -> None:
