@@ -53,6 +53,7 @@ _INVISIBLE = frozenset(
         ],
     )
 ) | frozenset(map(chr, range(0xE0100, 0xE01F0)))
+_ASCII_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TOO_LONG_TO_LOOK = 1000
 
 
@@ -127,17 +128,16 @@ def hash_addresses(addresses: cells.Array, key: bytes) -> cells.Array:
     held, bounds = data.tobytes(), ends.tolist()
     inner, outer = _hmac_states(key)
     copy_inner, copy_outer = inner.copy, outer.copy
-    digests = []
-    add = digests.append
+    digests = bytearray()
     start = bounds[0]
     for end in bounds[1:]:
         one = copy_inner()
         one.update(held[start:end])
         two = copy_outer()
         two.update(one.digest())
-        add(two.digest())
+        digests += two.digest()
         start = end
-    cut = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)[:, :16]
+    cut = np.frombuffer(digests, np.uint8).reshape(-1, 32)[:, :16]
     return as_uuids(np.ascontiguousarray(cut).tobytes(), absent=cells.nulls(column))
 
 
@@ -226,7 +226,7 @@ def _strict(text: str) -> str | Reason:
 
 def _strange(text: str) -> Reason | None:
     """What is no bare address at all, told apart because the remedies differ."""
-    if any(_invisible(letter) for letter in text):
+    if _ASCII_CONTROL.search(text) or not text.isascii() and any(map(_invisible, text)):
         return Reason.address_invisible_character
     if "<" in text or ">" in text or text[:7].lower() == "mailto:":
         return Reason.address_display_name
@@ -284,6 +284,6 @@ def _person(cell: bytes | None) -> bytes | None:
 
 
 def _address_inside(text: str) -> str:
-    seen = "".join(letter for letter in text if not _invisible(letter))
+    seen = "".join(letter for letter in text if " " <= letter < "\x7f" or not _invisible(letter))
     inside = re.search(r"<([^<>]*)>", seen)
     return (inside[1] if inside else seen).strip(_WHITESPACE).removeprefix("mailto:")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -213,6 +214,11 @@ class _Desk:
             dict(self._rows), dict(sorted(self._reasons.items())), dict(sorted(self._noes.items()))
         )
 
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        if self._scratch is None:
+            return _in_memory().cursor()
+        return connect(self._scratch, memory_megabytes=_MEMORY_MEGABYTES)
+
     def _settle(self, base: duckdb.DuckDBPyConnection) -> None:
         if not self._contested.rows:
             return
@@ -267,6 +273,12 @@ class _Desk:
         self._say_no(pa.table([people, reason, as_of], schema=NO_CONSENT))
 
 
+@cache
+def _in_memory() -> duckdb.DuckDBPyConnection:
+    """One DuckDB for all frames: starting it costs as much as screening ten thousand rows."""
+    return duckdb.connect()
+
+
 @dataclass(slots=True)
 class _Held:
     """A sink that keeps its rows."""
@@ -277,7 +289,7 @@ class _Held:
         self.tables.append(rows)
 
     def table(self, schema: pa.Schema) -> pa.Table:
-        return pa.concat_tables([schema.empty_table(), *self.tables]).combine_chunks()
+        return pa.concat_tables([schema.empty_table(), *self.tables])
 
 
 def _counted(column: Any) -> dict[str, int]:
