@@ -113,9 +113,10 @@ def open_warehouse(
         labels={"application": "mailtrap-contacts"},
     )
     with complaints.border(lambda error: _cannot_connect(url, error)):
-        client = bigquery.Client(
-            project=project or None, location=given.get("location"), default_query_job_config=config
-        )
+        client = bigquery.Client(project=project or None, location=given.get("location"))
+        if dataset:
+            config.default_dataset = f"{client.project}.{dataset}"
+        client.default_query_job_config = config
     return BigQueryWarehouse(
         client,
         project=client.project,

@@ -8,7 +8,7 @@ cannot hold (`citext`, `numeric`, enums, `inet`, …) is cast to text in SQL; da
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -193,15 +193,11 @@ class PostgresWarehouse:
     def _end(self, cursor: Any, stream: "_Stream | None") -> None:
         """Close the cursor; after an error or half a stream the transaction is spoilt, and a new one begins."""
         whole = stream is not None and stream.ended
-        with contextlib.suppress(Exception):  # it may be the lost connection itself that we close
-            if not whole:
-                cursor.adbc_cancel()
-            if stream is not None:
-                stream.close()
-            cursor.close()
-            if not whole:
-                self._execute("ROLLBACK")
-                self._begin()
+        close: list[Callable[[], object]] = [stream.close, cursor.close] if stream else [cursor.close]
+        renew: list[Callable[[], object]] = [lambda: self._execute("ROLLBACK"), self._begin]
+        for step in close if whole else [cursor.adbc_cancel, *close, *renew]:
+            with contextlib.suppress(Exception):  # it may be the lost connection itself that we close
+                step()
 
     def _complaint_about(self, relation: Relation | None) -> complaints.Translate:
         return lambda error: _translate(error, relation=relation, timeout_seconds=self._timeout_seconds)
