@@ -52,7 +52,7 @@ def main() -> int:
             print(f"Making {rows:,} people …", flush=True)
             people.make(table, rows)
         usable = people.usable(table)
-        for run in range(options.runs if rows != SMALL else 1):
+        for run in range(options.runs):
             for contestant in contestants:
                 if contestant.name in options.leave_out_above and rows > 1_000_000:
                     continue

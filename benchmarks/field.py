@@ -88,7 +88,7 @@ def _settings(home: Path, course: Course) -> dict[str, str]:
         "CONTACTS_HOME": str(home),
         "CONTACTS_SYNCS": str(HERE / "syncs"),
         "CONTACTS_WAREHOUSE": f"duckdb:///{course.warehouse}",
-        "DAGSTER_HOME": str(home.parent / "dagster"),
+        "DAGSTER_HOME": str(course.kept.parent / "dagster"),  # an instance that exists already
         "MAILTRAP_API_TOKEN": "benchmark",
         "MAILTRAP_API_URL": course.api,
         "MAILTRAP_DOWNLOAD_HOSTS": course.api.removeprefix("http://"),
@@ -106,9 +106,10 @@ def _old(course: Course) -> dict[str, str]:
     return _settings(course.kept / "contacts", course)
 
 
-def _instance(folder: Path) -> None:
-    (folder / "dagster").mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(ROOT / "pipelines" / "dagster.yaml", folder / "dagster" / "dagster.yaml")
+def _instance(course: Course) -> None:
+    home = course.kept.parent / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(ROOT / "pipelines" / "dagster.yaml", home / "dagster.yaml")
 
 
 def _ready_once(course: Course) -> None:
@@ -117,7 +118,7 @@ def _ready_once(course: Course) -> None:
     if done.exists():
         return
     shutil.rmtree(course.kept / "contacts", ignore_errors=True)
-    _instance(course.kept)
+    _instance(course)
     command = [sys.executable, *_sync(course)]
     with (course.kept / "first.log").open("wb") as log:
         environ = {**os.environ, **_old(course)}
@@ -143,7 +144,7 @@ def usable_environ() -> dict[str, str]:
 
 
 FIELD: tuple[Contestant, ...] = (
-    Contestant("ours", "mailtrap-contacts sync, everything new", _sync, ready=lambda c: _instance(c.folder), environ=_new),
+    Contestant("ours", "mailtrap-contacts sync, everything new", _sync, ready=_instance, environ=_new),
     Contestant(
         "ours-unchanged", "… again, nothing new", _sync, ready=_ready_once, environ=_old, sends=lambda usable: 0
     ),

@@ -48,8 +48,10 @@ def medians(results: Results) -> list[dict[str, Any]]:
     first_seen = {each["contestant"]: position for position, each in reversed(list(enumerate(counted)))}
     for each in rows:
         ours = next((row for row in rows if row["rows"] == each["rows"] and row["contestant"] == OURS), None)
-        beyond_start = max(each["wall_seconds"] - start.get(each["contestant"], 0.0), 1e-9)
-        each["rows_per_second"] = each["rows"] / beyond_start
+        beyond_start = each["wall_seconds"] - start.get(each["contestant"], 0.0)
+        each["rows_per_second"] = (
+            each["rows"] / beyond_start if beyond_start > each["wall_seconds"] / 4 else None
+        )
         each["wall_ratio"] = each["wall_seconds"] / ours["wall_seconds"] if ours else None
         each["cpu_ratio"] = each["cpu_seconds"] / ours["cpu_seconds"] if ours else None
     return sorted(rows, key=lambda each: (each["rows"], first_seen[each["contestant"]]))
@@ -71,7 +73,7 @@ def table(results: Results) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---:|---|" + "---:|" * (len(head) - 2)]
     for each in medians(results):
         ratios = ["" if each[key] is None else f"**{each[key]:.2f}**" for key in ("wall_ratio", "cpu_ratio")]
-        rate = f"{each['rows_per_second']:,.0f}" if each["rows"] != START else "start"
+        rate = "" if each["rows_per_second"] is None else f"{each['rows_per_second']:,.0f}"
         cells = [
             f"{each['rows']:,}",
             each["contestant"],

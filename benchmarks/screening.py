@@ -76,7 +76,9 @@ def measure(name: str, work: Callable[[Path, Sync], None], path: Path, sync: Syn
     work(path, sync)
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{name:8} {rows:>10,} rows {rows / cpu:>10,.0f} per CPU-second {rows / wall:>10,.0f} per second  peak {peak:,.0f} MiB")
+    print(
+        f"{name:8} {rows:>10,} rows {rows / cpu:>10,.0f} per CPU-second {rows / wall:>10,.0f} per second  peak {peak:,.0f} MiB"
+    )
 
 
 def main() -> None:

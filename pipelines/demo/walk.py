@@ -7,6 +7,7 @@ A step is the command itself, with the arguments that a person would type.
 import contextlib
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ class Step:
     @property
     def typed(self) -> str:
         """What one would type to do this step by hand."""
-        return " ".join(("mailtrap-contacts", *self.argv)) if self.argv else ""
+        return shlex.join(("mailtrap-contacts", *self.argv)) if self.argv else ""
 
 
 @dataclass(frozen=True, slots=True)
