@@ -94,7 +94,7 @@ def take_export(
     taken = jobs.take(export_filters(list_ids=list_ids, status=wanted.status), reading.keep)
     _publish(store.journal, store.lake, taken)
     if out is not None:
-        _hand_out(store.lake, taken.path, out)
+        hand_out(store.lake, taken.path, out)
     for path in versions(store.lake, folder)[: -max(1, keep_versions)]:
         store.lake.delete(path)
     return taken
@@ -212,7 +212,7 @@ def _taken_at(lake: Lake, path: str) -> str:
         return ""
 
 
-def _hand_out(lake: Lake, path: str, out: Path) -> None:
+def hand_out(lake: Lake, path: str, out: Path) -> None:
     """A copy for a person, 0600, whole or not at all."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from assets.exports import hand_out
 from pipelines import printing
 from pipelines.definitions import build_definitions, read_syncs
 from pipelines.runs import Ran, instance_of, run_job
 from pipelines.syncing import sync_named
 from resources import settings
+from resources.lake import Lake
 
 
 def export(
@@ -22,13 +23,11 @@ def export(
 ) -> int:
     """Take an export."""
     known = settings.read(environ)
-    config: dict[str, Any] = {"lists": list(lists)}
-    if status:
-        config["status"] = status
-    if columns:
-        config["columns"] = [each.strip() for each in columns.split(",") if each.strip()]
-    if out is not None:
-        config["out"] = str(out.resolve())
+    config = {
+        "lists": list(lists),
+        "status": status or "all",
+        "columns": [each.strip() for each in (columns or "").split(",") if each.strip()],
+    }
     definitions = build_definitions(read_syncs(environ), environ=environ)
     with instance_of(known) as instance:
         ran = run_job(
@@ -37,7 +36,10 @@ def export(
             instance=instance,
             config={"ops": {"mailtrap__exported_contacts": {"config": config}}},
         )
-    return _report("export", ran, ran.materialized.get("mailtrap/exported_contacts", {}), as_json=as_json)
+    facts = ran.materialized.get("mailtrap/exported_contacts", {})
+    if out is not None and ran.outcome == "ok":
+        hand_out(Lake(known.lake), str(facts["path"]), out)
+    return _report("export", ran, facts, as_json=as_json)
 
 
 def drift(environ: Mapping[str, str], *, sync: str, as_json: bool = False) -> int:

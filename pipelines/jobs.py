@@ -39,6 +39,30 @@ def full_resync_job(sync: Sync) -> "UnresolvedAssetJobDefinition":
     )
 
 
+def export_job() -> "UnresolvedAssetJobDefinition":
+    """What analysts launch: Mailtrap's contacts as Parquet."""
+    return dg.define_asset_job(
+        "export_contacts",
+        selection=dg.AssetSelection.assets(dg.AssetKey(["mailtrap", "exported_contacts"])),
+        description="Take an export of Mailtrap's contacts, filtered as the launchpad says, as Parquet.",
+        tags={"contacts/export": "yes", "dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
+        executor_def=dg.in_process_executor,
+    )
+
+
+def drift_job(sync: Sync) -> "UnresolvedAssetJobDefinition":
+    """Proof: what Mailtrap has against what it was told."""
+    return dg.define_asset_job(
+        f"drift_{sync.name}",
+        selection=dg.AssetSelection.assets(
+            dg.AssetKey(["mailtrap", "exported_contacts"]), dg.AssetKey([sync.name, "drift"])
+        ),
+        description=f"Take an export and compare it with what Mailtrap was told by {sync.name}.",
+        tags=_tags(sync),
+        executor_def=dg.in_process_executor,
+    )
+
+
 def _tables(sync: Sync) -> dg.AssetSelection:
     names = ("source_rows", "accepted_contacts", "rejections", "pending_contacts", "contact_imports")
     return dg.AssetSelection.assets(*(dg.AssetKey([sync.name, name]) for name in names))
