@@ -144,6 +144,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConnectorError as error:
         _say(error, debug="--debug" in words)
         return error.exit_code
+    except Exception as error:  # noqa: BLE001 - its text may hold anything, so it is not shown
+        _say(_unexpected(error), debug="--debug" in words)
+        return EXIT_CODES["unknown"]
 
 
 def _say(error: ConnectorError, *, debug: bool) -> None:
@@ -152,6 +155,14 @@ def _say(error: ConnectorError, *, debug: bool) -> None:
             click.echo(part, err=True)
     if debug:
         traceback.print_exc()
+
+
+def _unexpected(error: Exception) -> ConnectorError:
+    return ConnectorError(
+        f"Something unexpected happened ({type(error).__name__}).",
+        "This is a mistake of ours; what was sent before it is recorded.",
+        "Run the same command with --debug to see where, and report that place.",
+    )
 
 
 def _without_debug(options: dict[str, Any]) -> dict[str, Any]:
