@@ -16,7 +16,7 @@ from pipelines.demo.world import World
 from pipelines.places import PLACES
 
 WITHHELD = ("no_consent", "unsubscribed", "suppressed", "erased")
-UNTOLD = ("schema", "seconds")
+UNTOLD = ("schema", "seconds", "taken_at", "requests", "retries", "ambiguous")
 DRAWN = ("first sync", "plan", "second sync")
 NEXT = (
     ("make dev", "the same in Dagster's UI: the graph, each run, schedules, backfills"),
@@ -110,7 +110,11 @@ def _facts(done: Done) -> str:
             check["what"] for check in checks
         )
     numbers = {name: value for name, value in done.summary.items() if type(value) in (int, float)}
-    told = (f"{name.replace('_', ' ')} {value:,}" for name, value in numbers.items() if name not in UNTOLD)
+    told = (
+        f"{name.removeprefix('dagster/').replace('_', ' ')} {value:,}"
+        for name, value in numbers.items()
+        if name not in UNTOLD
+    )
     return ", ".join(told) or "All is well."
 
 
