@@ -34,6 +34,7 @@ ARROW_TYPES: dict[FieldType, Any] = {
 }
 _EXACT_IN_A_FLOAT = 2**53
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
+_ISO_DATE = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
 _DAY_IN = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
@@ -206,8 +207,9 @@ def _float_from_exact(column: cells.Array) -> Coerced:
         return _where(held, np.abs(numbers) > _EXACT_IN_A_FLOAT, Reason.float_inexact)
     if column.type.precision <= 15:
         return Coerced(held, None)
-    digits = pc.replace_substring_regex(column.cast(pa.string()), r"^-?[0.]*|\.|(\.[0-9]*?)0+$", r"\1")
-    return _where(held, cells.to_mask(pc.greater(pc.binary_length(digits), 16)), Reason.float_inexact)
+    digits = pc.replace_substring_regex(column.cast(pa.string()), r"[eE].*$|[-.]", "")
+    significant = pc.binary_length(pc.ascii_trim(digits, characters="0"))
+    return _where(held, cells.to_mask(pc.greater(significant, 15)), Reason.float_inexact)
 
 
 def _float_from_text(column: cells.Array) -> Coerced:
@@ -271,8 +273,8 @@ def _in_calendar(column: cells.Array) -> Coerced:
 
 
 def _date_from_text(column: cells.Array) -> Coerced:
-    shaped = cells.to_mask(
-        pc.match_substring_regex(column, r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$")
+    shaped = cells.to_mask(pc.match_substring_regex(column, _ISO_DATE)) & ~cells.to_mask(
+        pc.starts_with(column, "0000")
     )
     found = _where(column, ~shaped & ~cells.nulls(column), Reason.date_invalid)
     try:
