@@ -226,7 +226,7 @@ def _strict(text: str) -> str | Reason:
 
 def _strange(text: str) -> Reason | None:
     """What is no bare address at all, told apart because the remedies differ."""
-    if _ASCII_CONTROL.search(text) or not text.isascii() and any(map(_invisible, text)):
+    if _ASCII_CONTROL.search(text) or (not text.isascii() and any(map(_invisible, text))):
         return Reason.address_invisible_character
     if "<" in text or ">" in text or text[:7].lower() == "mailto:":
         return Reason.address_display_name

@@ -6,7 +6,7 @@ A timestamp without a zone is UTC. Everything else than a timestamp, a date or I
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,11 @@ _FIRST = -62_135_596_800_000_000
 _LAST = 253_402_300_799_999_999
 """The years 1 to 9999: what Python, JSON readers and other people's databases can name."""
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_SHAPE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
+_SHAPES = (
+    (f"{_SHAPE}$", pa.timestamp("us")),
+    (f"{_SHAPE}(Z|[+-][0-9]{{2}}:[0-9]{{2}})$", pa.timestamp("us", tz="UTC")),
+)
 
 
 class Moments(NamedTuple):
@@ -56,8 +61,10 @@ def _read(column: cells.Array) -> Moments:
     kind = column.type
     if pa.types.is_timestamp(kind):
         return _numbers(column, _PER_SECOND[kind.unit])
+    if pa.types.is_date64(kind):
+        return _numbers(column, _PER_SECOND["ms"])
     if pa.types.is_date(kind):
-        days = column.cast(pa.date32()).cast(pa.int32()).cast(pa.int64())
+        days = column.cast(pa.int32()).cast(pa.int64())
         return _numbers(days, None)
     if pa.types.is_string(kind):
         return _texts(column)
@@ -80,9 +87,20 @@ def _numbers(column: cells.Array, per_second: int | None) -> Moments:
 
 
 def _texts(column: cells.Array) -> Moments:
-    blank = cells.to_mask(pc.equal(pc.binary_length(pc.ascii_trim_whitespace(column)), 0)) | cells.nulls(
-        column
+    blank = cells.nulls(column) | cells.to_mask(
+        pc.equal(pc.binary_length(pc.ascii_trim_whitespace(column)), 0)
     )
+    for shape, kind in _SHAPES:
+        if (cells.to_mask(pc.match_substring_regex(column, shape)) | blank).all():
+            try:
+                return _numbers(cells.blank(column, blank).cast(kind), _PER_SECOND["us"])
+            except pa.ArrowInvalid:
+                break
+    return _texts_one_by_one(column, blank)
+
+
+def _texts_one_by_one(column: cells.Array, blank: cells.Mask) -> Moments:
+    """Texts of several shapes, or with days that no calendar has: each distinct one is read by Python."""
     named = cells.binary(column).dictionary_encode()
     values = [_from_iso(cell) for cell in named.dictionary.to_pylist()] or [None]
     numbers = named.indices.fill_null(0).to_numpy(zero_copy_only=False)
@@ -103,6 +121,3 @@ def _from_iso(cell: bytes) -> int | None:
 def none_known(size: int) -> Moments:
     """A column that says nothing."""
     return Moments(np.zeros(size, np.int64), np.zeros(size, np.bool_), np.zeros(size, np.bool_))
-
-
-__all__: list[Any] = ["Moments", "microseconds", "none_known", "read_moments"]
