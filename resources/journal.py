@@ -422,7 +422,9 @@ class Journal:
         with self._writing(None) as connection:
             for each in address_hashes:
                 changed = connection.execute(
-                    _tombstones.update().where(_tombstones.c.address_hash == each.hex()).values(state=state)
+                    _tombstones.update()
+                    .where(_tombstones.c.address_hash == each.hex())
+                    .values(state=state, erased_at=self._clock())
                 ).rowcount
                 if not changed:
                     connection.execute(
@@ -436,6 +438,13 @@ class Journal:
         with self._reading() as connection:
             found = connection.execute(sa.select(_tombstones.c.address_hash, _tombstones.c.state))
             return {bytes.fromhex(row[0]): str(row[1]) for row in found}
+
+    def erasures(self) -> tuple[int, float]:
+        """What differs whenever an erasure has come further: whoever reads it twice knows whether one did."""
+        query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(_tombstones.c.erased_at), 0.0))
+        with self._reading() as connection:
+            people, moments = connection.execute(query.select_from(_tombstones)).one()
+        return int(people), float(moments)
 
     # Inside
 

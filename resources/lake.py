@@ -6,8 +6,11 @@ the tables and their columns belong to the assets.
 """
 
 import contextlib
+import hashlib
 import os
+import re
 import shutil
+import socket
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +25,7 @@ from resources.errors import LakeError, SettingsError
 
 ROWS_PER_GROUP = 128_000
 _PARTIAL = ".partial-"
+_SCRATCH = ".scratch"
 
 
 class ParquetSink:
@@ -139,15 +143,32 @@ class Lake:
         """The bytes of a file."""
         return int(self._fs.get_file_info(self._full(path)).size or 0)
 
-    def list(self, folder: str) -> list[str]:
-        """The files below a folder, as paths inside the lake, sorted; unfinished ones are not there yet."""
-        selector = pafs.FileSelector(self._full(folder), recursive=True, allow_not_found=True)
+    def list(self, folder: str = "") -> list[str]:
+        """The files below a folder, or all, as paths inside the lake, sorted; unfinished ones are not there yet."""
+        return sorted(path for path, _ in self._found(folder) if not _is_unfinished(path))
+
+    def ages(self, folder: str = "", *, now: float) -> dict[str, float]:
+        """The same files with the seconds since each was written."""
+        return {path: now - written for path, written in self._found(folder) if not _is_unfinished(path)}
+
+    def sweep(self, *, now: float, older_than_seconds: float) -> int:
+        """Remove what killed processes left unfinished; says how many files that were."""
+        left = [
+            path
+            for path, written in self._found("")
+            if _is_unfinished(path) and (now - written > older_than_seconds or _was_left(path))
+        ]
+        for path in left:
+            self.delete(path)
+        return len(left)
+
+    def _found(self, folder: str) -> Iterator[tuple[str, float]]:
+        where = self._full(folder) if folder else self._base
         start = len(self._base.rstrip("/")) + 1
-        return sorted(
-            info.path[start:]
-            for info in self._fs.get_file_info(selector)
-            if info.type == pafs.FileType.File and _PARTIAL not in info.base_name
-        )
+        selector = pafs.FileSelector(where, recursive=True, allow_not_found=True)
+        for info in self._fs.get_file_info(selector):
+            if info.type == pafs.FileType.File:
+                yield info.path[start:], (info.mtime_ns or 0) / 1e9
 
     def delete(self, path: str) -> None:
         """Remove a file; that there was none is fine."""
@@ -186,10 +207,10 @@ class Lake:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """A private folder on a local disk, gone when the block ends; beside the lake when that is local."""
-        beside = Path(self._base) / ".scratch" if self.is_local else None
+        beside = Path(self._base) / _SCRATCH if self.is_local else None
         if beside is not None:
             _make_private_folder(beside)
-        folder = Path(tempfile.mkdtemp(prefix="work-", dir=beside))
+        folder = Path(tempfile.mkdtemp(prefix=f"work-{_owner()}-", dir=beside))
         try:
             yield folder
         finally:
@@ -219,7 +240,7 @@ class Lake:
     def _whole(self, path: str) -> Iterator[Any]:
         target = self._full(path)
         folder, _, name = target.rpartition("/")
-        partial = f"{folder}/{_PARTIAL}{uuid.uuid4().hex[:12]}-{name}"
+        partial = f"{folder}/{_PARTIAL}{_owner()}-{uuid.uuid4().hex[:12]}-{name}"
         try:
             with self._create(partial) as stream:
                 yield stream
@@ -258,6 +279,30 @@ class Lake:
                 "Mend the name of the sync, the partition or the list.",
             )
         return f"{self._base.rstrip('/')}/{pure}"
+
+
+def _is_unfinished(path: str) -> bool:
+    return path.startswith(f"{_SCRATCH}/") or PurePosixPath(path).name.startswith(_PARTIAL)
+
+
+def _owner() -> str:
+    """Who is at work on a file that is not finished: this machine and process."""
+    machine = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    return f"{machine}.{os.getpid()}"
+
+
+def _was_left(path: str) -> bool:
+    """Whether an unfinished file belongs to a process of this machine that is no more."""
+    found = re.search(r"(?:work|partial)-([0-9a-f]{8})\.([0-9]+)-", path)
+    if found is None or found[1] != _owner().partition(".")[0]:
+        return False
+    try:
+        os.kill(int(found[2]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _file_system(root: str) -> tuple[pafs.FileSystem, str]:

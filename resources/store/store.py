@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from resources import tombstones
 from resources.home import Home, open_home
 from resources.journal import Journal, open_journal
 from resources.lake import Lake
@@ -46,6 +47,7 @@ def open_store(
     opened = open_home(home, key)
     records = open_journal(journal)
     try:
+        tombstones.restore(opened, records)
         yield Store(
             home=opened,
             lake=Lake(lake),
