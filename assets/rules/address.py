@@ -196,10 +196,7 @@ def _persons_by_kind(column: cells.Array) -> cells.Array:
         if pa.types.is_string(part.type):
             found = persons(part).to_pylist()
         else:
-            found = [
-                None if cell is None else repr(cell).encode("utf-8", "surrogatepass")
-                for cell in part.to_pylist()
-            ]
+            found = cells.as_bytes(part).to_pylist()
         for row, person in zip(place, found, strict=True):
             held[row] = person
     return pa.array(held, pa.binary())

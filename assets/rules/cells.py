@@ -216,14 +216,10 @@ def as_text(column: Array) -> Array:
     if pa.types.is_string(column.type):
         bad = rows_of_invalid_utf8(column)
         return blank(column, bad) if len(bad) else column
-    if pa.types.is_floating(column.type):
-        return pa.array(
-            [None if cell is None else f"{cell:.17g}" for cell in column.to_pylist()], pa.string()
-        )
     try:
-        return column.cast(pa.string())
+        return column.cast(pa.string()) if not pa.types.is_floating(column.type) else _spelled(column, str)
     except pa.ArrowException:
-        return pa.array([_spelled(cell) for cell in column.to_pylist()], pa.string())
+        return _spelled(column, str)
 
 
 def as_bytes(column: Array) -> Array:
@@ -235,13 +231,16 @@ def as_bytes(column: Array) -> Array:
     try:
         return binary(column.cast(pa.string()))
     except pa.ArrowException:
-        return pa.array(
-            [None if cell is None else repr(cell).encode("utf-8", "replace") for cell in column.to_pylist()],
-            pa.binary(),
-        )
+        return binary(_spelled(column, repr))
 
 
-def _spelled(cell: object) -> str | None:
-    if cell is None:
-        return None
-    return cell.hex() if isinstance(cell, bytes) else str(cell).encode("utf-8", "replace").decode()
+def _spelled(column: Array, spell: Callable[[object], str]) -> Array:
+    """Cell by cell, for types that Arrow has no text for; what even Python cannot read is a question mark."""
+    found: list[str | None] = []
+    for place in range(len(column)):
+        try:
+            cell = column[place].as_py()
+            found.append(None if cell is None else spell(cell).encode("utf-8", "replace").decode())
+        except (ValueError, OverflowError):
+            found.append("?")
+    return pa.array(found, pa.string())

@@ -135,9 +135,14 @@ def gone(
     present: Sequence[Path],
     told: Told,
     partition: str | None,
+    withheld: Withheld | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """The ledger rows of people who are in none of the files `present` (column address_hash, nulls ignored)."""
-    here = _hashes(present)
+    """The ledger rows of people who are in none of the files `present` (column address_hash, nulls ignored).
+
+    People who are withheld are left out too: they must not be written to, not even to take them off a list.
+    """
+    withheld = withheld or Withheld()
+    here = _hashes([*present, *withheld.erased, *withheld.suppressed, *withheld.unsubscribed])
     where = "" if partition is None else f"and told.partition = {quoted(partition)}"
     query = f"""
         select told.* from ({told_sql(told)}) told
@@ -149,16 +154,18 @@ def gone(
 
 
 def overtaken(
-    connection: duckdb.DuckDBPyConnection, pending: Path, *, told: Told, resend: bool = False
+    connection: duckdb.DuckDBPyConnection, pending: Path, *, told: Told, erased: Sequence[Path] = ()
 ) -> Iterator[pa.RecordBatch]:
     """The rows of pending contacts that need not, or must not, be sent any more: row (int64), change (uint8)."""
-    same = "false" if resend else "told.fingerprint is not distinct from here.fingerprint"
+    same = "told.address_hash is not null and told.fingerprint is not distinct from here.fingerprint"
     query = f"""
         select here.file_row_number::bigint as row,
-               (case when {same} then {Change.unchanged:d} else {Change.stale:d} end)::utinyint as change
+               (case when gone.address_hash is not null then {Change.erased:d}
+                     when {same} then {Change.unchanged:d} else {Change.stale:d} end)::utinyint as change
         from read_parquet({quoted(str(pending))}, file_row_number=true) here
-        join ({told_sql(told)}) told using (address_hash)
-        where {same} or told.as_of > here.as_of
+        left join ({told_sql(told)}) told using (address_hash)
+        left join ({_hashes(erased)}) gone using (address_hash)
+        where gone.address_hash is not null or ({same}) or told.as_of > here.as_of
     """
     yield from connection.sql(query).to_arrow_reader(100_000)
 
@@ -188,20 +195,33 @@ def told_sql(told: Told) -> str:
     base = _read(told.base, names) if told.base else None
     if not told.parts:
         return base or _nobody()
-    parts = " union all ".join(
-        f"select *, {seq} as seq from ({_read(path, names)})" for seq, path in enumerate(told.parts)
-    )
-    newest = f"""
-        select {names} from (
-            select *, row_number() over (partition by address_hash order by seq desc) as place from ({parts})
-        ) where place = 1
-    """
+    newest = _newest(told.parts, names)
     if base is None:
         return newest
+    hashes = " union all ".join(_read(path, "address_hash") for path in told.parts)
     return f"""
         select * from ({base}) base
-        where not exists (select 1 from ({parts}) part where part.address_hash = base.address_hash)
+        where not exists (select 1 from ({hashes}) part where part.address_hash = base.address_hash)
         union all by name select * from ({newest})
+    """
+
+
+def _newest(parts: Sequence[Path], names: str) -> str:
+    """The newest row of each person; nearly all are in one part only, so that sorting all of them would be a waste."""
+    if len(parts) == 1:
+        return _read(parts[0], names)
+    numbered = " union all ".join(
+        f"select {names}, {seq} as seq from ({_read(path, names)})" for seq, path in enumerate(parts)
+    )
+    keys = " union all ".join(
+        f"select address_hash, {seq} as seq from ({_read(path, 'address_hash')})"
+        for seq, path in enumerate(parts)
+    )
+    return f"""
+        select {names} from ({numbered}) part
+        where not exists (
+            select 1 from (select address_hash, max(seq) as seq from ({keys}) group by address_hash having count(*) > 1) twice
+            where twice.address_hash = part.address_hash and twice.seq <> part.seq)
     """
 
 

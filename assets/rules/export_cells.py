@@ -36,15 +36,6 @@ class Typed:
     unfit: pa.Array | None = None
 
 
-def decode(cells: pa.Array) -> tuple[pa.Array, int]:
-    """Cells as text, and how many were not UTF-8; those are read as Windows-1252, so that nothing is lost."""
-    try:
-        return cells.cast(pa.string()), 0
-    except pa.ArrowInvalid:
-        texts = [_decode_cell(cell) for cell in cells.to_pylist()]
-        return pa.array([text for text, _ in texts], pa.string()), sum(wrong for _, wrong in texts)
-
-
 def type_column(text: pa.Array, kind: Kind) -> Typed:
     """The values of a column of texts; `text` has null where a cell is empty."""
     return _READERS[kind](text)
@@ -134,18 +125,6 @@ class ListCells:
             else:
                 return []
         return found
-
-
-def _decode_cell(cell: bytes | None) -> tuple[str | None, bool]:
-    if cell is None:
-        return None, False
-    try:
-        return cell.decode(), False
-    except UnicodeDecodeError:
-        try:
-            return cell.decode("cp1252"), True
-        except UnicodeDecodeError:
-            return cell.decode("latin-1"), True
 
 
 def _json_list(cell: str) -> list[str]:

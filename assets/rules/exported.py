@@ -10,8 +10,9 @@ Belongs here: reading the stream, and counting what was seen. Not here: gzip (`g
 """
 
 import contextlib
+import csv
+import io
 import queue
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from assets.rules.export_cells import ListCells, decode, gather_misfits, type_column
+from assets.rules.export_cells import ListCells, Typed, gather_misfits, type_column
 from assets.rules.export_layout import (
     AccountField,
     Column,
@@ -29,12 +30,15 @@ from assets.rules.export_layout import (
     match_headers,
     read_header,
 )
+from assets.rules.export_text import TextStream
 from assets.rules.gunzip import Caps, GunzipStream, Readable
 
 ROWS_PER_BATCH = 100_000
+BEYOND = "beyond_header"
+"""The key in `misfits` of cells that have no header."""
 _BLOCK_BYTES = 1 << 20  # 8 MB blocks let memory grow with the file, measured; a row is at most one block
 _HEADER_BYTES = 1 << 18
-_BOM = b"\xef\xbb\xbf"
+_ODD_ROWS_AT_LEAST, _ODD_SHARE = 100, 0.01
 DEFAULT_CAPS = Caps()
 
 
@@ -49,6 +53,8 @@ class Seen:
     rows: int = 0
     without_email: int = 0
     not_utf8: int = 0
+    odd_rows: int = 0
+    """Rows with more or fewer cells than the header."""
     misfits: dict[str, int] = field(default_factory=dict)
     unknown_lists: int = 0
     csv_bytes: int = 0
@@ -60,14 +66,17 @@ class Export:
 
     def __init__(
         self,
-        stream: GunzipStream,
+        text: TextStream,
+        gunzip: GunzipStream,
         layout: Layout,
+        *,
         delimiter: str,
         lists: Mapping[int, str],
         status: str | None,
     ) -> None:
         self.layout, self.schema, self.seen = layout, layout.schema, Seen()
-        self._stream, self._delimiter, self._lists, self._status = stream, delimiter, ListCells(lists), status
+        self._text, self._gunzip, self._delimiter, self._status = text, gunzip, delimiter, status
+        self._lists, self._odd_rows = ListCells(lists), _OddRows(len(layout.headers), delimiter)
 
     def batches(self, *, rows_per_batch: int = ROWS_PER_BATCH) -> Iterator[pa.RecordBatch]:
         """All rows, typed; each batch is sorted by e-mail. Counts are complete when the last one was taken."""
@@ -80,32 +89,41 @@ class Export:
     def _raw(self, rows_per_batch: int) -> Iterator[pa.RecordBatch]:
         held: list[pa.RecordBatch] = []
         for block in self._blocks():
-            held.append(block)
+            held.append(block.append_column(BEYOND, pa.nulls(block.num_rows, pa.string())))
+            self.seen.odd_rows += self._odd_rows.found
+            held.extend(self._odd_rows.taken())
+            self._check_odd(self.seen.rows + sum(each.num_rows for each in held))
             if sum(each.num_rows for each in held) >= rows_per_batch:
                 yield pa.concat_batches(held)
                 held = []
+        self.seen.odd_rows += self._odd_rows.found
+        held.extend(self._odd_rows.taken(at_end_of=None if self._text.ends_with_line else self._text.tail))
         if held:
             yield pa.concat_batches(held)
 
     def _blocks(self) -> Iterator[pa.RecordBatch]:
         names = [str(position) for position in range(len(self.layout.headers))]
-        if not (ahead := self._stream.read(1)):
+        if not (start := self._text.read(1)):
             return  # a header and no rows: an export of nobody
-        self._stream.unread(ahead)
+        self._text.unread(start)
         try:
             yield from pacsv.open_csv(
-                pa.PythonFile(self._stream, mode="r"),
+                pa.PythonFile(self._text, mode="r"),
                 read_options=pacsv.ReadOptions(column_names=names, block_size=_BLOCK_BYTES),
-                parse_options=pacsv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
+                parse_options=pacsv.ParseOptions(
+                    delimiter=self._delimiter,
+                    newlines_in_values=True,
+                    invalid_row_handler=self._odd_rows.note,
+                ),
                 convert_options=pacsv.ConvertOptions(
-                    check_utf8=False,  # see decode: one bad byte must not cost the export
-                    column_types=dict.fromkeys(names, pa.binary()),
+                    check_utf8=False,  # TextStream has seen to it
+                    column_types=dict.fromkeys(names, pa.string()),
                     null_values=[""],
                     strings_can_be_null=True,
                 ),
             )
         except pa.ArrowInvalid as error:
-            raise _unparsable(str(error), len(names)) from None  # Arrow's words hold the row itself
+            raise _unparsable(str(error)) from None  # Arrow's words hold the row itself
 
     def _typed(self, cells: pa.RecordBatch) -> pa.RecordBatch:
         arrays: list[pa.Array] = []
@@ -114,16 +132,17 @@ class Export:
             if column.position is None:
                 arrays.append(self._absent(column, cells.num_rows))
                 continue
-            text, wrong = decode(cells.column(column.position))
-            self.seen.not_utf8 += wrong
-            if column.kind == "lists":
-                arrays.append(self._lists.read(text))
-                continue
-            typed = type_column(text, column.kind)
+            text = cells.column(column.position)
+            typed = (
+                Typed(self._lists.read(text)) if column.kind == "lists" else type_column(text, column.kind)
+            )
             arrays.append(typed.values)
             if typed.unfit is not None and (count := pc.sum(typed.unfit).as_py()):
                 unfit[column.name] = (text, typed.unfit)
                 self.seen.misfits[column.name] = self.seen.misfits.get(column.name, 0) + count
+        beyond = cells.column(cells.num_columns - 1)
+        if beyond.null_count < len(beyond):
+            unfit[BEYOND] = (beyond, pc.is_valid(beyond))
         self.seen.without_email += arrays[0].null_count
         arrays.append(gather_misfits(unfit, rows=cells.num_rows))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
@@ -133,15 +152,60 @@ class Export:
             return pa.repeat(pa.scalar(self._status, pa.string()), rows)
         return pa.nulls(rows, self.schema.field(column.name).type)
 
+    def _check_odd(self, rows: int) -> None:
+        if self.seen.odd_rows > _ODD_ROWS_AT_LEAST + _ODD_SHARE * rows:
+            raise _broken(
+                f"{self.seen.odd_rows:,} rows of the export have more or fewer cells than its header."
+            )
+
     def _check_end(self) -> None:
-        stream, seen = self._stream, self.seen
-        seen.csv_bytes, seen.gzip_bytes, seen.unknown_lists = (
-            stream.inflated,
-            stream.compressed,
-            self._lists.unknown,
-        )
-        if stream.quotes % 2 and stream.last_byte not in (b"\n", b"\r"):
+        seen = self.seen
+        self._check_odd(seen.rows)
+        seen.csv_bytes, seen.gzip_bytes = self._gunzip.inflated, self._gunzip.compressed
+        seen.unknown_lists, seen.not_utf8 = self._lists.unknown, self._text.not_utf8
+        if self._text.ends_inside_quotes:
             raise _broken("The export ends inside a quoted cell.")
+
+
+class _OddRows:
+    """Rows with more or fewer cells than the header: kept, with nulls, or with what is beyond as a misfit."""
+
+    def __init__(self, cells: int, delimiter: str) -> None:
+        self._cells, self._delimiter = cells, delimiter
+        self._noted: list[str] = []
+
+    @property
+    def found(self) -> int:
+        """How many wait to be taken."""
+        return len(self._noted)
+
+    def note(self, row: pacsv.InvalidRow) -> str:
+        """For Arrow: set a row aside."""
+        self._noted.append(row.text)
+        return "skip"
+
+    def taken(self, *, at_end_of: bytes | None = None) -> list[pa.RecordBatch]:
+        """What was noted, as a batch; a short row at the very end of an unfinished line is a cut, not a row."""
+        noted, self._noted = self._noted, []
+        if not noted:
+            return []
+        rows = [
+            next(csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter), []) for text in noted
+        ]
+        if at_end_of is not None and len(rows[-1]) < self._cells and at_end_of.endswith(noted[-1].encode()):
+            raise _broken("The last row of the export ends in the middle.")
+        padded = [[cell or None for cell in row] + [None] * (self._cells - len(row)) for row in rows]
+        columns = [pa.array([row[place] for row in padded], pa.string()) for place in range(self._cells)]
+        beyond = [self._joined(row[self._cells :]) for row in rows]
+        names = [*map(str, range(self._cells)), BEYOND]
+        return [pa.RecordBatch.from_arrays([*columns, pa.array(beyond, pa.string())], names=names)]
+
+    def _joined(self, cells: list[str]) -> str | None:
+        if not cells:
+            return None
+        text = io.StringIO()
+        csv.writer(text, delimiter=self._delimiter, lineterminator="").writerow(cells)
+        return text.getvalue()
 
 
 def open_export(
@@ -153,11 +217,12 @@ def open_export(
     caps: Caps = DEFAULT_CAPS,
 ) -> Export:
     """The export in a csv.gz stream; `status` is what all its rows have when the export was filtered by it."""
-    stream = GunzipStream(source, caps=caps)
-    line = _first_record(stream)
+    gunzip = GunzipStream(source, caps=caps)
+    text = TextStream(gunzip)
+    line = _first_record(text)
     delimiter, headers = read_header(line)
     layout = match_headers(headers, fields)
-    return Export(stream, layout, delimiter, lists or {}, status)
+    return Export(text, gunzip, layout, delimiter=delimiter, lists=lists or {}, status=status)
 
 
 def worth_a_dictionary(rows: pa.RecordBatch) -> list[str]:
@@ -215,16 +280,16 @@ class _ReadAhead(threading.Thread):
                 return
 
 
-def _first_record(stream: GunzipStream) -> str:
+def _first_record(stream: TextStream) -> str:
     """The header record, which may hold quoted line ends; the stream goes on after it."""
     data, more = b"", b"-"
     while more and len(data) < _HEADER_BYTES:
         more = stream.read(_BLOCK_BYTES >> 4)
-        data = (data + more).removeprefix(_BOM).lstrip(b"\r\n")
+        data = (data + more).lstrip(b"\r\n")
         end = _record_end(data, complete=not more)
         if end is not None:
             stream.unread(data[end:])
-            return data[:end].decode("utf-8", "replace").rstrip("\r\n")
+            return data[:end].decode().rstrip("\r\n")
     raise ExportFileError(
         "The first line of the export does not end." if data else "The export has no header line.",
         "Even an export of nobody has one, so this is no whole export.",
@@ -246,11 +311,9 @@ def _record_end(data: bytes, *, complete: bool) -> int | None:
     return len(data) if complete and data and not quoted else None
 
 
-def _unparsable(words: str, columns: int) -> ExportFileError:
+def _unparsable(words: str) -> ExportFileError:
     """What Arrow's words mean, without the cells that they quote."""
-    if found := re.search(r"Expected (\d+) columns, got (\d+)", words):
-        happened = f"A row of the export has {found[2]} cells where the header has {columns}."
-    elif "straddling" in words or "block" in words:
+    if "straddling" in words or "block" in words:
         happened = "A row of the export is longer than 1 MB, or a quotation mark is never closed."
     else:
         happened = "The export is not a CSV file that can be read."

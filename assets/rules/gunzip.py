@@ -38,33 +38,17 @@ class GunzipStream:
     def __init__(self, source: Readable, *, caps: Caps) -> None:
         self._source, self._caps = source, caps
         self._inflater: zlib._Decompress | None = None
-        self._pending, self._returned, self._ended = b"", b"", False
-        self.compressed = self.inflated = self.quotes = self._members = 0
-        self.last_byte = b""
-        self.closed = False
+        self._pending, self._ended = b"", False
+        self.compressed = self.inflated = self._members = 0
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         """Up to `size` bytes; fewer only at the end."""
-        wanted = size if size is not None and size >= 0 else 1 << 62
-        first, self._returned = self._returned[:wanted], self._returned[wanted:]
-        pieces = [first]
-        wanted -= len(first)
+        wanted = size if size >= 0 else 1 << 62
+        pieces: list[bytes] = []
         while wanted > 0 and (piece := self._next(min(wanted, 1 << 20))):
             pieces.append(piece)
             wanted -= len(piece)
         return b"".join(pieces)
-
-    def unread(self, data: bytes) -> None:
-        """Put bytes back, to be read again first."""
-        self._returned = data + self._returned
-
-    def close(self) -> None:
-        """Nothing to give back; for those who expect a file."""
-        self.closed = True
-
-    def readable(self) -> bool:
-        """For those who expect a file."""
-        return True
 
     def _next(self, size: int) -> bytes:
         while not self._ended:
@@ -130,8 +114,6 @@ class GunzipStream:
 
     def _counted(self, piece: bytes) -> bytes:
         self.inflated += len(piece)
-        self.quotes += piece.count(b'"')
-        self.last_byte = piece[-1:]
         caps = self._caps
         swollen = self.inflated > caps.bytes_before_ratio and self.inflated > caps.ratio * self.compressed
         if swollen or self.inflated > caps.bytes_inflated:

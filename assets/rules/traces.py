@@ -80,7 +80,9 @@ def is_of(table: pa.Table, people: People, *, email: str | None = None) -> np.nd
     return none
 
 
-def clean(table: pa.Table, people: People, *, email: str | None = None, rows: np.ndarray | None = None) -> Cleaned:
+def clean(
+    table: pa.Table, people: People, *, email: str | None = None, rows: np.ndarray | None = None
+) -> Cleaned:
     """Take their rows out (and those that `rows` marks besides), and blank every cell that mentions them."""
     theirs = is_of(table, people, email=email)
     theirs = theirs if rows is None else theirs | rows
