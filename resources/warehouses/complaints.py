@@ -157,6 +157,15 @@ def values_refused(warehouse: str, code: str) -> WarehouseError:
     )
 
 
+def out_of_memory(warehouse: str, *, remedy: str) -> WarehouseError:
+    """The statement needs more memory than it may take."""
+    return WarehouseError(
+        f"{warehouse} needs more memory for the source than its limit allows.",
+        "The source sorts, joins or groups more than fits; reading a table needs little, whatever its size.",
+        remedy,
+    )
+
+
 def driver_missing(package: str, *, extra: str) -> WarehouseError:
     """The optional driver of this warehouse is not installed."""
     return WarehouseError(

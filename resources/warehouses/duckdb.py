@@ -10,6 +10,7 @@ through one warehouse comes from one state of the database.
 import atexit
 import contextlib
 import functools
+import os
 import shutil
 import tempfile
 import threading
@@ -34,7 +35,8 @@ from resources.warehouses.contract import (
 )
 from resources.warehouses.statement import Column, Grammar
 
-DEFAULT_SETTINGS = {"memory_limit": "1GB"}
+# DuckDB keeps what it read up to this limit: with a high one, memory would grow with the table after all.
+DEFAULT_SETTINGS = {"memory_limit": "128MB", "threads": str(min(4, os.cpu_count() or 1))}
 ADDRESS_HASH = "CAST('0x' || left(md5(lower(trim(coalesce(CAST({column} AS VARCHAR), ''), E' \\t\\r\\n'))), 8) AS BIGINT)"
 
 
@@ -123,7 +125,8 @@ class DuckDBWarehouse:
 
     @contextlib.contextmanager
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        cursor = self._connection.cursor()
+        with complaints.border(self._complain):
+            cursor = self._connection.cursor()
         try:
             yield cursor
         finally:
@@ -246,6 +249,10 @@ def _translate(error: Exception, *, timeout_seconds: float) -> WarehouseError:
         return complaints.values_refused("DuckDB", code)
     if isinstance(error, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException):
         return complaints.query_refused(f"DuckDB does not understand it ({code})")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return complaints.out_of_memory(
+            "DuckDB", remedy="Raise it in the URL: duckdb:///file.duckdb?memory_limit=4GB."
+        )
     if isinstance(error, duckdb.PermissionException):
         return complaints.no_permission("the source")
     if isinstance(error, duckdb.IOException | duckdb.ConnectionException | duckdb.HTTPException | OSError):
