@@ -29,6 +29,7 @@ from assets.rules.address import hash_addresses
 from assets.rules.exported import open_export
 from assets.rules.payload import ListIds
 from assets.rules.sync import Sync
+from assets.rules.traces import People, is_of
 from resources.errors import JournalError, SettingsError, UnavailableError, UnfinishedError
 from resources.journal import Journal
 from resources.lake import Lake
@@ -97,7 +98,8 @@ def refresh_knowledge(
     patience: Patience | None = None,
 ) -> Knowledge:
     """Who must not be written to, as of now; when Mailtrap cannot say, as of at most `max_age_seconds` ago."""
-    account = _Account(client, lake, journal, key, now, patience or PROMPT)
+    erased = People.of_hashes(journal.tombstones(), key=key)
+    account = _Account(client, lake, journal, key, now, patience or PROMPT, erased)
     times = [
         account.within(max_age_seconds, SUPPRESSIONS, account.refresh_suppressions),
         account.within(max_age_seconds, UNSUBSCRIBED, account.refresh_unsubscribed),
@@ -139,6 +141,7 @@ class _Account:
     key: bytes
     now: datetime
     patience: Patience
+    erased: People
 
     def within(
         self, max_age_seconds: float, path: str, refresh: Callable[[_Freshness | None], _Freshness]
@@ -201,7 +204,12 @@ class _Account:
         if status == "unsubscribed":  # a filter that was not obeyed must not withhold everybody
             rows = rows.filter(pc.not_equal(pc.fill_null(rows["status"], ""), "subscribed"))
         hashes = hash_addresses(rows["email"], self.key)
-        return pa.table([hashes, rows["email"], rows["status"]], schema=PEOPLE_SCHEMA)
+        return self._without_erased(pa.table([hashes, rows["email"], rows["status"]], schema=PEOPLE_SCHEMA))
+
+    def _without_erased(self, rows: pa.Table) -> pa.Table:
+        """Mailtrap keeps suppressions of people whom we have forgotten: they are withheld by their tombstones."""
+        theirs = is_of(rows, self.erased)
+        return rows.filter(pa.array(~theirs)) if theirs.any() else rows
 
     def _write_suppressions(
         self, pages: Iterable[tuple[Suppression, ...]], target: str, *, lake: Lake | None = None
@@ -217,17 +225,19 @@ class _Account:
     def _suppressions(self, page: Sequence[Suppression]) -> pa.Table:
         emails = pa.array([each.email for each in page], pa.string())
         others = SUPPRESSIONS_SCHEMA.names[3:]
-        return pa.table(
-            [
-                hash_addresses(emails, self.key),
-                pa.array([each.id for each in page], pa.string()),
-                emails,
-                *(
-                    pa.array([getattr(each, n) for each in page], SUPPRESSIONS_SCHEMA.field(n).type)
-                    for n in others
-                ),
-            ],
-            schema=SUPPRESSIONS_SCHEMA,
+        return self._without_erased(
+            pa.table(
+                [
+                    hash_addresses(emails, self.key),
+                    pa.array([each.id for each in page], pa.string()),
+                    emails,
+                    *(
+                        pa.array([getattr(each, n) for each in page], SUPPRESSIONS_SCHEMA.field(n).type)
+                        for n in others
+                    ),
+                ],
+                schema=SUPPRESSIONS_SCHEMA,
+            )
         )
 
     def _merge_suppressions(self, fresh: Path, scratch: Path) -> None:
@@ -267,6 +277,11 @@ class _Account:
             "whole_at": fresh.whole_at.isoformat() if fresh.whole_at else None,
         }
         self.lake.write_bytes(_stamp_of(path), json.dumps(facts).encode())
+
+
+def _account_of(client: MailtrapClient, store: Store) -> _Account:
+    erased = People.of_hashes(store.journal.tombstones(), key=store.key)
+    return _Account(client, store.lake, store.journal, store.key, datetime.now(UTC), PROMPT, erased)
 
 
 def _stamp_of(path: str) -> str:
@@ -348,7 +363,7 @@ def suppressions(*, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         if config.whole:
             store.lake.delete(_stamp_of(SUPPRESSIONS))
-        account = _Account(mailtrap, store.lake, store.journal, store.key, datetime.now(UTC), PROMPT)
+        account = _account_of(mailtrap, store)
         account.within(0.0, SUPPRESSIONS, account.refresh_suppressions)
         return dg.MaterializeResult(metadata=_counts(store.lake, SUPPRESSIONS, by="type"))
 
@@ -364,7 +379,7 @@ def unsubscribed(*, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
     def _unsubscribed(
         mailtrap: dg.ResourceParam[MailtrapClient], store: dg.ResourceParam[Store]
     ) -> dg.MaterializeResult[None]:
-        account = _Account(mailtrap, store.lake, store.journal, store.key, datetime.now(UTC), PROMPT)
+        account = _account_of(mailtrap, store)
         account.within(0.0, UNSUBSCRIBED, account.refresh_unsubscribed)
         return dg.MaterializeResult(metadata=_counts(store.lake, UNSUBSCRIBED, by="status"))
 

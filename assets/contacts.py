@@ -22,6 +22,7 @@ from assets.partitions import backfill_policy_of, file_of, partitions_of, partit
 from assets.rules import comparison, guards, screening
 from assets.rules.payload import with_fingerprint
 from assets.rules.sync import Sync
+from assets.steady import steady
 from resources.errors import GuardError
 from resources.lake import Lake, ParquetSink
 from resources.store.store import Store
@@ -73,7 +74,12 @@ def screened_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
     def _screened(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> Iterator[Any]:
         now = datetime.now(UTC)
         found = {
-            partition: screen(store.lake, sync, partition=partition, key=store.key, now=now)
+            partition: steady(
+                store.journal,
+                lambda partition=partition: screen(  # type: ignore[misc]
+                    store.lake, sync, partition=partition, key=store.key, now=now
+                ),
+            )
             for partition in partitions_of_run(context)
         }
         yield metadata.of_partitions(context, {name: each.rows for name, each in found.items()}, key=accepted)
@@ -115,7 +121,9 @@ def screen(lake: Lake, sync: Sync, *, partition: str, key: bytes, now: datetime)
             scratch=scratch,
             former_rejections=former_path,
         )
-        screened = Screened(counts.rows, counts.rejected_by_reason, counts.no_consent_by_reason)
+        left_out = int(lake.metadata(file_of(sync, "source_rows", partition)).get("erased", "0"))
+        rows = {**counts.rows, "read": counts.rows["read"] + left_out, "erased": left_out}
+        screened = Screened(rows, counts.rejected_by_reason, counts.no_consent_by_reason)
         accepted.note(
             "facts",
             json.dumps(
@@ -192,7 +200,7 @@ def checks(
     """The blocking checks of a screening, in numbers."""
     rows = added(each.rows for each in found)
     missing = rows.get("read", 0) - sum(
-        rows.get(name, 0) for name in ("accepted", "rejected", "no_consent", "duplicate")
+        rows.get(name, 0) for name in ("accepted", "rejected", "no_consent", "duplicate", "erased")
     )
     few, rejected = judge(sync, rows)
     yield dg.AssetCheckResult(

@@ -25,11 +25,14 @@ import pyarrow as pa
 from pydantic import Field as Described
 
 from assets import metadata
+from assets.cleaning import Places, clean_file
 from assets.export_jobs import PATIENT, ExportJobs, Patience, Ready
 from assets.failures import told_to_dagster
 from assets.membership import Membership, listed
 from assets.rules.export_layout import MISFITS
 from assets.rules.exported import Export, Seen, ahead, open_export, worth_a_dictionary
+from assets.rules.traces import People, is_of
+from assets.steady import ERASURE, WAIT_SECONDS
 from resources.errors import LakeError, SettingsError
 from resources.journal import Journal
 from resources.lake import Lake
@@ -90,9 +93,15 @@ def take_export(
     list_ids = _ids_of(wanted.lists, lists)
     folder = folder_of(wanted, list_ids)
     jobs = ExportJobs(client, store.lake, store.journal, patience)
-    reading = _Reading(jobs, store.lake, wanted, fields, lists, folder)
+    before = store.journal.erasures()
+    erased = People.of_hashes(store.journal.tombstones(), key=store.key)
+    reading = _Reading(jobs, store.lake, wanted, fields, lists, folder, erased)
     taken = jobs.take(export_filters(list_ids=list_ids, status=wanted.status), reading.keep)
-    _publish(store.journal, store.lake, taken)
+    with store.journal.lease(ERASURE, wait_seconds=WAIT_SECONDS):
+        if store.journal.erasures() != before:  # somebody was erased while Mailtrap made the file
+            erased = People.of_hashes(store.journal.tombstones(), key=store.key)
+            clean_file(store.lake, taken.path, erased, email="email", places=Places())
+        _publish(store.journal, store.lake, taken)
     if out is not None:
         hand_out(store.lake, taken.path, out)
     for path in versions(store.lake, folder)[: -max(1, keep_versions)]:
@@ -128,6 +137,7 @@ class _Reading:
     fields: Sequence[Field]
     lists: Sequence[ContactList]
     folder: str
+    erased: People | None = None
 
     def keep(self, path: Path, ready: Ready) -> Taken:
         """Read the file once, and write it down once (twice where lists have to be added)."""
@@ -138,7 +148,9 @@ class _Reading:
             target = f"{self.folder}/versions/{ready.asked_at:%Y%m%dT%H%M%SZ}-{ready.id}.parquet"
             adds_lists = self.wanted.membership and not export.layout.has_lists and "lists" in schema.names
             with contextlib.ExitStack() as stack:
-                batches: Iterator[pa.RecordBatch] = stack.enter_context(ahead(export.batches()))
+                batches: Iterator[pa.RecordBatch] = stack.enter_context(
+                    ahead(_without(export.batches(), self.erased))
+                )
                 if adds_lists:
                     batches = stack.enter_context(listed(batches, export.schema, self._membership()))
                 rows = self._write(target, schema, batches, export, ready)
@@ -195,6 +207,15 @@ class _Reading:
             )
         names = [name for name in known if name in {"email", *(self.wanted.columns or known)}]
         return pa.schema([export.schema.field(name) for name in names])
+
+
+def _without(batches: Iterator[pa.RecordBatch], erased: People | None) -> Iterator[pa.RecordBatch]:
+    """Nobody who was erased comes back by an export that Mailtrap had begun before."""
+    for batch in batches:
+        if not erased:
+            yield batch
+        else:
+            yield batch.filter(pa.array(~is_of(pa.Table.from_batches([batch]), erased, email="email")))
 
 
 def _publish(journal: Journal, lake: Lake, taken: Taken) -> None:

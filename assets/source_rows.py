@@ -10,6 +10,8 @@ from assets import metadata
 from assets.failures import told_to_dagster
 from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run, window_of
 from assets.rules.sync import Source, Sync
+from assets.rules.traces import People, is_of
+from assets.steady import steady
 from resources.lake import Lake
 from resources.store.store import Store
 from resources.warehouses.contract import Files, Query, Relation, Table, Warehouse
@@ -38,7 +40,12 @@ def source_rows(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         store: dg.ResourceParam[Store],
     ) -> dg.MaterializeResult[None]:
         counts = {
-            partition: extract(warehouse, store.lake, sync, partition=partition)
+            partition: steady(
+                store.journal,
+                lambda partition=partition: extract(  # type: ignore[misc]
+                    warehouse, store.lake, sync, partition=partition, erased=erased_people(store)
+                ),
+            )
             for partition in partitions_of_run(context)
         }
         return metadata.of_partitions(context, {key: {"rows": rows} for key, rows in counts.items()})
@@ -46,8 +53,18 @@ def source_rows(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
     return _source_rows
 
 
-def extract(warehouse: Warehouse, lake: Lake, sync: Sync, *, partition: str) -> int:
-    """Stream one partition of the source into the lake; says how many rows it has."""
+def erased_people(store: Store) -> People:
+    """Whose rows never enter the lake, though the warehouse has them."""
+    return People.of_hashes(store.journal.tombstones(), key=store.key)
+
+
+def extract(
+    warehouse: Warehouse, lake: Lake, sync: Sync, *, partition: str, erased: People | None = None
+) -> int:
+    """Stream one partition of the source into the lake; says how many rows the source gave.
+
+    Rows of erased people stay out; the file notes how many, so that they are counted all the same.
+    """
     window = window_of(sync, partition)
     with warehouse.read(relation_of(sync.source), columns=sync.columns, window=window) as batches:
         schema = pa.schema(batches.schema)
@@ -55,9 +72,20 @@ def extract(warehouse: Warehouse, lake: Lake, sync: Sync, *, partition: str) -> 
         with lake.writer(
             path, schema, compression=COMPRESSION, metadata={"sync_version": sync.version}
         ) as sink:
+            left_out = 0
             for batch in batches:
-                sink.write(batch)
-            return sink.rows
+                kept = _without(batch, erased, email=sync.email)
+                left_out += batch.num_rows - kept.num_rows
+                sink.write(kept)
+            sink.note("erased", str(left_out))
+            return sink.rows + left_out
+
+
+def _without(batch: pa.RecordBatch, erased: People | None, *, email: str) -> pa.RecordBatch:
+    if not erased:
+        return batch
+    theirs = is_of(pa.Table.from_batches([batch]), erased, email=email)
+    return batch.filter(pa.array(~theirs)) if theirs.any() else batch
 
 
 def relation_of(source: Source) -> Relation:

@@ -20,7 +20,7 @@ from assets.partitions import WHOLE, file_of, partitions_of
 from assets.preparation import inspected, list_ids
 from assets.rules import comparison, guards
 from assets.rules.sync import Sync
-from assets.source_rows import extract
+from assets.source_rows import erased_people, extract
 from pipelines import printing
 from pipelines.definitions import read_syncs
 from pipelines.syncing import RANGE, partition_tags, sync_named
@@ -116,7 +116,9 @@ def planned(ground: Ground, chosen: Sync, *, partitions: Sequence[str], full: bo
     with store.lake.scratch() as folder:
         tables = Lake(folder)
         for partition in partitions:
-            extract(ground.warehouse, tables, chosen, partition=partition)
+            extract(
+                ground.warehouse, tables, chosen, partition=partition, erased=erased_people(store)
+            )
             contacts.screen(tables, chosen, partition=partition, key=store.key, now=began)
         seen, lists = inspected(ground.client, chosen)
         by_name = {each.name: each.id for each in lists} | dict.fromkeys(seen.to_create_lists, 0)

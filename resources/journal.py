@@ -203,13 +203,10 @@ class Journal:
         facts: Mapping[str, Any],
         lease: Lease,
     ) -> Delivery:
-        """Record a file of pending contacts before its first row is sent; the same file keeps its delivery."""
+        """Record a file of pending contacts before its first row is sent; the same file keeps its open delivery."""
+        is_open = sa.and_(_deliveries.c.path == path, _deliveries.c.state == "open")
         with self._writing(lease) as connection:
-            found = (
-                connection.execute(sa.select(_deliveries).where(_deliveries.c.path == path))
-                .mappings()
-                .first()
-            )
+            found = connection.execute(sa.select(_deliveries).where(is_open)).mappings().first()
             if found is not None:
                 return _delivery(found)
             values = {
@@ -236,7 +233,7 @@ class Journal:
         with self._reading() as connection:
             return [_delivery(row) for row in connection.execute(query).mappings()]
 
-    def deliveries(self, sync: str, *, latest: int = 50) -> list[Delivery]:
+    def deliveries(self, sync: str, *, latest: int = 500) -> list[Delivery]:
         """The newest deliveries of a sync, newest first."""
         query = sa.select(_deliveries).where(_deliveries.c.sync == sync)
         with self._reading() as connection:

@@ -65,7 +65,9 @@ def _read(path: Path, key: bytes) -> dict[bytes, str]:
                     "With this key none of them would be recognised, and a sync would bring them back.",
                     f"Restore the former key (CONTACTS_KEY, or the file `key` beside {path.name} in CONTACTS_HOME).",
                 )
-        elif len(name) == 32 and value in _STATES:  # a line cut short by a power cut is in the journal, or was not begun
+        elif (
+            len(name) == 32 and value in _STATES
+        ):  # a line cut short by a power cut is in the journal, or was not begun
             found[bytes.fromhex(name)] = value
     return found
 
