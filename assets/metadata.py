@@ -1,17 +1,37 @@
 """What the Dagster UI shows of a table: numbers, ids and plots; the one place where metadata is made.
 
-Nothing here ever takes a row of people's data: only counts, ids, schemas and words of our own.
+Nothing here ever takes a row of people's data: only counts, ids, schemas and words of our own. Numbers keep their name
+from run to run, so that the UI plots them.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from assets.partitions import WHOLE
+from assets.rules.rejection import Reason
+from assets.rules.sync import Sync
+from resources.lake import Lake
 
 Number = int | float
-Facts = Mapping[str, Number | str]
+Facts = Mapping[str, Any]
+PERSONAL_DATA = "contacts/personal_data"
+BAR_WIDTH = 30
+MEANINGS = {
+    "accepted": "told to Mailtrap, and proven",
+    "unchanged": "told before, the same values",
+    "stale": "older than what was told",
+    "rejected": "break a rule",
+    "no_consent": "no clear, current yes",
+    "duplicate": "a newer row of the person counts",
+    "unsubscribed": "unsubscribed at Mailtrap",
+    "suppressed": "suppressed at Mailtrap",
+    "erased": "asked to be forgotten",
+    "over_limit": "the plan has no room",
+    "pending": "not proven yet",
+}
 
 
 def of_partitions(
@@ -21,9 +41,44 @@ def of_partitions(
     asset_key = key or context.asset_key
     for partition, each in facts.items():
         if partition != WHOLE:
-            context.add_asset_metadata(dict(each), asset_key=asset_key, partition_key=partition)
+            context.add_asset_metadata(_of_one(each), asset_key=asset_key, partition_key=partition)
     total = facts[WHOLE] if set(facts) == {WHOLE} else {}
     return dg.MaterializeResult(asset_key=asset_key, metadata=dict(total))
+
+
+def _of_one(facts: Facts) -> dict[str, Any]:
+    """What is said of one partition: its row count is not that of the table."""
+    return {
+        "dagster/partition_row_count" if name == "dagster/row_count" else name: value
+        for name, value in facts.items()
+    }
+
+
+def of_file(lake: Lake, path: str, *, described: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What there is to say of a Parquet file: rows, bytes, columns, and where in the lake it lies."""
+    return {
+        "dagster/row_count": lake.rows(path),
+        "dagster/column_schema": columns(lake.schema(path), described=described),
+        "bytes": lake.size(path),
+        "path": path,
+    }
+
+
+def of_rows(rows: Mapping[str, int]) -> dict[str, Any]:
+    """Counts by outcome, as numbers that plot; and the share that was rejected."""
+    shown: dict[str, Any] = {f"rows_{name}": count for name, count in rows.items()}
+    return {**shown, "rejected_share": share(rows.get("rejected", 0), rows.get("read", 0))}
+
+
+def share(part: int, whole: int) -> float:
+    """Part of the whole, from 0 to 1."""
+    return round(part / whole, 6) if whole else 0.0
+
+
+def tags_of(sync: Sync | None, *, personal_data: str) -> dict[str, str]:
+    """Tags of a table: its sync, and what it holds about people (`addresses`, `source-keys`, `none`)."""
+    own = {} if sync is None else {"contacts/sync": sync.name}
+    return {**own, PERSONAL_DATA: personal_data}
 
 
 def columns(schema: pa.Schema, *, described: Mapping[str, str] | None = None) -> dg.TableSchema:
@@ -45,3 +100,61 @@ def table(rows: Sequence[tuple[str, Number | str]], *, head: tuple[str, str]) ->
         ),
     ]
     return dg.MetadataValue.md("\n".join(lines))
+
+
+def where_rows_went(rows: Mapping[str, int]) -> dg.MarkdownMetadataValue:
+    """A chart of text: where every row that was read has ended."""
+    read = rows.get("read", 0)
+    ended = [(name, rows.get(name, 0), meaning) for name, meaning in MEANINGS.items() if rows.get(name, 0)]
+    counted = sum(count for _, count, _ in ended)
+    verdict = "every row is counted once" if counted == read else f"{read - counted:,} rows are not counted"
+    return dg.MetadataValue.md(
+        f"**{read:,} rows read**; {verdict}.\n\n```text\n{bars(ended, whole=read)}\n```"
+    )
+
+
+def by_reason(counts: Mapping[str, int], *, read: int) -> dg.MarkdownMetadataValue:
+    """Rejections by reason, the most frequent first, and what to do about each."""
+    if not counts:
+        return dg.MetadataValue.md("No row was rejected.")
+    ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    chart = bars([(name, count, "") for name, count in ordered], whole=sum(counts.values()))
+    remedies = "\n".join(f"* `{name}`: {_remedy(name)}" for name, _ in ordered)
+    rejected = sum(counts.values())
+    return dg.MetadataValue.md(
+        f"**{rejected:,} of {read:,} rows rejected** ({share(rejected, read):.1%}).\n\n"
+        f"```text\n{chart}\n```\n\n{remedies}"
+    )
+
+
+def counts(rows: Mapping[str, int], *, nothing: str) -> dg.MarkdownMetadataValue:
+    """Counts by name, the largest first, as a chart of text."""
+    ordered = sorted(rows.items(), key=lambda each: (-each[1], each[0]))
+    chart = bars([(name, count, "") for name, count in ordered], whole=sum(rows.values()))
+    return dg.MetadataValue.md(f"```text\n{chart}\n```" if ordered else nothing)
+
+
+def bars(rows: Sequence[tuple[str, int, str]], *, whole: int) -> str:
+    """Lines of name, count, share and bar, in columns."""
+    if not rows:
+        return "nothing"
+    name_width = max(len(name) for name, _, _ in rows)
+    count_width = max(len(f"{count:,}") for _, count, _ in rows)
+    most = max(count for _, count, _ in rows)
+    return "\n".join(
+        f"{name:<{name_width}}  {count:>{count_width},}  {share(count, whole):>6.1%}  "
+        f"{_bar(count, most):<{BAR_WIDTH}}  {words}".rstrip()
+        for name, count, words in rows
+    )
+
+
+def _bar(count: int, most: int) -> str:
+    """At least a sliver for whatever is there."""
+    eighths = max(1, round(count / most * BAR_WIDTH * 8)) if count else 0
+    return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
+
+
+def _remedy(reason: str) -> str:
+    if reason in Reason.__members__:
+        return str(Reason[reason].value.remedy)
+    return "See `mailtrap_says` in the rejections."
