@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from assets import contacts, evidence, ledger, metadata
+from assets import contacts, evidence, ledger, metadata, shown, summary
 from assets.account import Knowledge, refresh_knowledge
-from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Pace
+from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Pace, Timing
 from assets.failures import told_to_dagster
 from assets.partitions import WHOLE, backfill_policy_of, file_of, partitions_of, partitions_of_run
 from assets.pending import PENDING_SCHEMA, ROWS_PER_GROUP, Pending, write_gone
@@ -33,8 +33,9 @@ from assets.rules import comparison, guards
 from assets.rules.comparison import TOLD_SCHEMA, Change, Told, Withheld
 from assets.rules.payload import ListIds
 from assets.rules.sync import DayPartition, Sync
+from assets.steady import steady
 from resources.errors import GuardError, UnfinishedError
-from resources.journal import Lease
+from resources.journal import IN_FLIGHT, Lease
 from resources.lake import Lake, ParquetSink
 from resources.mailtrap.client import MailtrapClient
 from resources.store.store import Store
@@ -70,6 +71,7 @@ def pending_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         group_name=sync.name,
         owners=owners,
         kinds={"duckdb", "parquet"},
+        tags=metadata.tags_of(sync, personal_data="addresses"),
         deps=[
             dg.AssetKey([sync.name, "accepted_contacts"]),
             *(
@@ -91,38 +93,44 @@ def pending_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         settle(mailtrap, store)
         knowledge = known_about(mailtrap, store, sync)
         lists = prepare(mailtrap, sync, names=names_in_rows(store.lake, sync, partitions_of_run(context)))
-        found = find_pending(
-            store,
-            sync,
-            partitions=partitions_of_run(context),
-            run_id=context.run_id,
-            knowledge=knowledge,
-            lists=lists,
-            resend=config.full_resync,
+        found = steady(
+            store.journal,
+            lambda: find_pending(
+                store,
+                sync,
+                partitions=partitions_of_run(context),
+                run_id=context.run_id,
+                knowledge=knowledge,
+                lists=lists,
+                resend=config.full_resync,
+            ),
         )
         keep_to_plan(store.lake, sync, found, plan_digest=config.plan_digest)
-        return metadata.of_partitions(context, found.by_partition)
+        file = shown.of_pending_file(store.lake, found.path, gone=sum(found.gone.values()))
+        rows = {name: metadata.of_rows(each) for name, each in found.by_partition.items()}
+        return metadata.of_partitions(context, rows, of_run=file)
 
     return _pending_contacts
 
 
-def settle(client: MailtrapClient, store: Store) -> None:
+def settle(client: MailtrapClient, store: Store, *, timing: Timing | None = None) -> None:
     """Finish what earlier runs left in flight, before anything new is planned."""
     account = str(client.account_id)
     if not store.journal.open_deliveries(account):
         return
     with store.journal.lease(f"account:{account}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS) as lease:
-        settle_under(client, store, lease)
+        settle_under(client, store, lease, timing=timing)
 
 
-def settle_under(
-    client: MailtrapClient, store: Store, lease: Lease, *, except_path: str | None = None
-) -> None:
-    """The same, for a run that holds the account already."""
-    loop = Delivering(client, store.journal, store.lake, lease=lease, pace=pace_of(store))
+def settle_under(client: MailtrapClient, store: Store, lease: Lease, *, timing: Timing | None = None) -> None:
+    """The same, for a run that holds the account already; runs that were killed get their summaries."""
+    loop = Delivering(client, store.journal, store.lake, lease=lease, pace=pace_of(store), timing=timing)
     left = 0
-    for delivery, told in loop.settle_former(str(client.account_id), except_path=except_path):
-        left += len(store.journal.payloads(delivery, states=("sending", "submitted", "unknown")))
+    for delivery, told in loop.settle_former(str(client.account_id)):
+        waiting = len(store.journal.payloads(delivery, states=IN_FLIGHT))
+        left += waiting
+        if not waiting:
+            summary.keep_of_killed(store.lake, delivery, told)
         for problem in told.problems:
             if problem.outcome == "config":
                 raise problem
@@ -173,17 +181,20 @@ def find_pending(
     counts = {partition: contacts.counts_of(tables, sync, partition) for partition in partitions}
     if guarded:
         contacts.stop_at_guards(contacts.judge(sync, contacts.added(counts.values())))
-    version = ledger.version(store.journal, sync.name)
+    version, erasures = ledger.version(store.journal, sync.name), list(store.journal.erasures())
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(comparison.connect(stack.enter_context(store.lake.scratch())))
         told = stack.enter_context(ledger.told(store.journal, store.lake, sync.name))
+        withheld = withheld_from(
+            stack, store, sync, knowledge=knowledge, partitions=partitions, tables=tables
+        )
         pending = Pending(
             tables,
             sync,
             lists,
             {partition: file_of(sync, "accepted_contacts", partition) for partition in partitions},
             told,
-            withheld_from(stack, store, sync, knowledge=knowledge, partitions=partitions, tables=tables),
+            withheld,
             existing=existing_people(stack, store.lake, sync, knowledge=knowledge),
             resend=resend,
         )
@@ -199,6 +210,7 @@ def find_pending(
                 sync,
                 partitions=partitions,
                 told=told,
+                withheld=withheld,
                 sink=sink,
                 tables=tables,
                 guarded=guarded,
@@ -207,10 +219,12 @@ def find_pending(
             facts = {
                 "by_partition": by_partition,
                 "gone": dict(gone),
+                "rejected_by_reason": reasons_of(tables, sync, partitions),
                 "resend": resend,
                 "sync_version": sync.version,
                 "partitions": list(partitions),
                 "ledger": version,
+                "erasures": erasures,
                 "made_at": datetime.now(UTC).isoformat(),
             }
             sink.note("facts", json.dumps(facts, sort_keys=True))
@@ -255,6 +269,14 @@ def digest_of(lake: Lake, path: str, facts: Mapping[str, Any]) -> str:
     return seen.hexdigest()
 
 
+def reasons_of(lake: Lake, sync: Sync, partitions: Sequence[str]) -> dict[str, int]:
+    """How often screening gave each reason for a rejection."""
+    found: Counter[str] = Counter()
+    for partition in partitions:
+        found.update(contacts.facts_of(lake, sync, partition).get("rejected_by_reason", {}))
+    return dict(found)
+
+
 def names_in_rows(lake: Lake, sync: Sync, partitions: Sequence[str]) -> tuple[str, ...]:
     """The list names that accepted contacts mention, where the sync takes them from a column."""
     if not sync.lists.from_column:
@@ -269,7 +291,8 @@ def names_in_rows(lake: Lake, sync: Sync, partitions: Sequence[str]) -> tuple[st
 def counted(screened: Mapping[str, int], changes: Mapping[str, int]) -> dict[str, int]:
     """The rows of a partition by outcome, as they stand before anything is sent: what is pending is still pending."""
     rows = dict.fromkeys(("read", *guards.OUTCOMES), 0)
-    rows.update({name: screened.get(name, 0) for name in ("read", "rejected", "no_consent", "duplicate")})
+    known = ("read", "rejected", "no_consent", "duplicate", "erased")
+    rows.update({name: screened.get(name, 0) for name in known})
     for name, count in changes.items():
         change = Change[name]
         if change.is_pending:
@@ -302,7 +325,7 @@ def withheld_from(
         # A day settles its own conflicts; days that are compared together settle theirs here.
         days += local(sorted(here), tables) if len(here) > 1 else ()
     return Withheld(
-        erased=_tombstones(stack, store),
+        erased=tombstones_as_file(stack, store),
         suppressed=local([knowledge.suppressions]),
         unsubscribed=local([knowledge.unsubscribed]),
         no_consent=days,
@@ -318,7 +341,8 @@ def existing_people(
     return stack.enter_context(lake.local(knowledge.contacts))
 
 
-def _tombstones(stack: contextlib.ExitStack, store: Store) -> tuple[Path, ...]:
+def tombstones_as_file(stack: contextlib.ExitStack, store: Store) -> tuple[Path, ...]:
+    """The erased people, for DuckDB."""
     hashes = sorted(store.journal.tombstones())
     if not hashes:
         return ()
@@ -336,6 +360,7 @@ def _gone(
     *,
     partitions: Sequence[str],
     told: Told,
+    withheld: Withheld,
     sink: ParquetSink,
     tables: Lake,
     guarded: bool,
@@ -350,7 +375,9 @@ def _gone(
             for table in ("accepted_contacts", "rejections", "no_consent")
         ]
         scope = None if partition == WHOLE else partition
-        leavers = list(comparison.gone(connection, present=present, told=told, partition=scope))
+        leavers = list(
+            comparison.gone(connection, present=present, told=told, partition=scope, withheld=withheld)
+        )
         gone = sum(batch.num_rows for batch in leavers)
         if guarded:
             held = told_people(connection, told, scope)

@@ -1,18 +1,14 @@
 """contact_imports: pending contacts sent in payloads, jobs awaited, receipts kept, and the summary of the run.
 
-Belongs here: one run of the delivery loop over the newest pending contacts, and the account of where every row went.
-Not here: the loop (`delivery`), and what is pending (`changes`).
+Belongs here: one run of the delivery loop over the newest pending contacts. Not here: the loop (`delivery`), where every
+row went (`summary`), and what is pending (`changes`).
 """
 
 import contextlib
 import json
-import threading
 import time
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -20,42 +16,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets import contacts, ledger, metadata, refusals
-from assets.changes import COMPRESSION, pace_of, settle_under
-from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Told
+from assets import ledger, metadata, refusals, shown, summary
+from assets.changes import COMPRESSION, pace_of, settle_under, tombstones_as_file
+from assets.checks import against_former_runs, former_summaries, usual_specs
+from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Timing, Told
 from assets.failures import told_to_dagster
+from assets.freshness import freshness_of
 from assets.partitions import WHOLE, backfill_policy_of, label, partitions_of, partitions_of_run
 from assets.pending import PENDING_SCHEMA, ROWS_PER_GROUP
 from assets.rules import comparison, guards
 from assets.rules.comparison import Change
 from assets.rules.sync import Sync
+from assets.summary import Sent, worst
 from resources.errors import ConnectorError, LakeError
-from resources.journal import Delivery, Payload
+from resources.journal import Delivery
 from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
 from resources.store.store import Store
 
-
-@dataclass(slots=True)
-class Sent:
-    """What one run achieved: rows by outcome per partition, and the numbers of the summary."""
-
-    by_partition: dict[str, dict[str, int]]
-    told: Told
-    gone: Mapping[str, int]
-    rejected_by_reason: Mapping[str, int]
-    requests: int = 0
-    retries: int = 0
-    started_at: float = field(default_factory=time.time)
-    seconds: float = 0.0
-
-    @property
-    def rows(self) -> dict[str, int]:
-        """All partitions together."""
-        total: Counter[str] = Counter()
-        for each in self.by_partition.values():
-            total.update(each)
-        return {name: total.get(name, 0) for name in ("read", *guards.OUTCOMES)}
+NEVER_SENT_FOR_SECONDS = 7 * 86_400.0
 
 
 def contact_imports(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
@@ -68,14 +47,25 @@ def contact_imports(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         group_name=sync.name,
         owners=owners,
         kinds={"mailtrap"},
+        tags=metadata.tags_of(sync, personal_data="none"),
+        freshness_policy=freshness_of(sync),
         deps=[dg.AssetKey([sync.name, "pending_contacts"])],
         partitions_def=partitions_of(sync),
         backfill_policy=backfill_policy_of(sync),
         output_required=False,
         pool="mailtrap",
         check_specs=[
-            dg.AssetCheckSpec("every_row_is_accounted_for", asset=key),
-            dg.AssetCheckSpec("mailtrap_took_everything", asset=key),
+            dg.AssetCheckSpec(
+                "every_row_is_accounted_for",
+                asset=key,
+                description="The rows that were read are the sum of the rows by outcome.",
+            ),
+            dg.AssetCheckSpec(
+                "mailtrap_took_everything",
+                asset=key,
+                description="No row is left pending, or over the limit of the account's plan. Warns.",
+            ),
+            *usual_specs(key),
         ],
         description="Pending contacts sent as imports of up to 50,000, each one awaited and proven.",
     )
@@ -93,8 +83,13 @@ def contact_imports(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
             run_id=context.run_id,
             roots=(context.run_id, context.run.root_run_id, context.run.parent_run_id),
         )
-        yield from _shown(sync, sent)
+        run = _numbers_of(sent, run_id=context.run_id)
+        yield from _shown(sync, sent, run)
         yield from _checks(key, sent)
+        partitions = partitions_of_run(context)
+        like = None if partitions == (WHOLE,) else label(partitions)
+        former = former_summaries(store.lake, sync.name, but=context.run_id, like=like)
+        yield from against_former_runs(key, run, former)
         if sent.told.problems:
             raise worst(sent.told.problems)
 
@@ -109,45 +104,67 @@ def send_pending(
     partitions: Sequence[str],
     run_id: str,
     roots: Sequence[str | None] = (),
-    stop: threading.Event | None = None,
-    progress: Callable[[Delivery, Payload], None] | None = None,
+    timing: Timing | None = None,
 ) -> Sent:
     """Send what is pending for these partitions and keep the summary; goes on where a former run stopped."""
-    started = time.time()
-    before = client.usage_counts
+    started, before, timing = time.time(), client.usage_counts, timing or Timing()
     found = pending_path(store.lake, sync, partitions=partitions, run_ids=(run_id, *roots))
     account = str(client.account_id)
-    with store.journal.lease(f"account:{account}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS) as lease:
-        settle_under(client, store, lease)
+    with store.journal.lease(
+        f"account:{account}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS, seconds=timing.lease_seconds
+    ) as lease:
+        settle_under(client, store, lease, timing=timing)
         path, facts = up_to_date(store, sync, found, run_id=run_id)
         rows = store.lake.rows(path)
         delivery = store.journal.open_delivery(
             account=account, sync=sync.name, run_id=run_id, path=path, rows=rows, facts=facts, lease=lease
         )
-        loop = Delivering(
-            client, store.journal, store.lake, lease=lease, pace=pace_of(store), stop=stop, progress=progress
-        )
-        told = loop.deliver(delivery)
-    after = client.usage_counts
-    sent = Sent(
-        by_partition=account_for(facts["by_partition"], told),
-        told=told,
-        gone=facts["gone"],
-        rejected_by_reason=_reasons(store.lake, sync, partitions, told),
-        requests=after.requests - before.requests,
-        retries=after.retries - before.retries,
-        started_at=started,
-        seconds=time.time() - started,
-    )
-    keep_summary(store.lake, sync, partitions=partitions, run_id=run_id, sent=sent)
-    refusals.forget_former(
-        store.lake,
-        sync.name,
-        deliveries=[each.id for each in store.journal.deliveries(sync.name) if each.id != delivery.id]
-        if partitions == (WHOLE,)
-        else [],
-    )
+        loop = Delivering(client, store.journal, store.lake, lease=lease, pace=pace_of(store), timing=timing)
+        told = Told()
+        try:
+            loop.deliver(delivery, told)
+        finally:
+            used = client.usage_counts
+            sent = summary.sent(
+                facts,
+                told,
+                started_at=started,
+                ended_at=time.time(),
+                requests=used.requests - before.requests,
+                retries=used.retries - before.retries,
+            )
+            with contextlib.suppress(ConnectorError):
+                summary.keep(store.lake, delivery, sent)
+        close(store, loop, delivery, told=told, original=found)
     return sent
+
+
+def close(store: Store, loop: Delivering, delivery: Delivery, *, told: Told, original: str) -> None:
+    """End a delivery, and forget what its success has made worthless; trouble here is one more problem of the run."""
+    try:
+        loop.close(delivery)
+        if not told.problems:
+            forget_former(store, delivery, original=original)
+    except ConnectorError as error:
+        told.problems.append(error)
+
+
+def forget_former(store: Store, delivery: Delivery, *, original: str) -> None:
+    """Remove the pending contacts and refusals of former deliveries of the same partitions: they were offered again."""
+    here = set(delivery.facts["partitions"])
+    former = [
+        each
+        for each in store.journal.deliveries(delivery.sync)
+        if each.id != delivery.id and each.state != "open" and here.issuperset(each.facts["partitions"])
+    ]
+    refusals.forget_former(store.lake, delivery.sync, deliveries=[each.id for each in former])
+    for path in {original, *(each.path for each in former)} - {delivery.path}:
+        store.lake.delete(path)
+    known = {each.path for each in store.journal.deliveries(delivery.sync)}
+    folder = f"{delivery.sync}/pending_contacts"
+    for path, age_seconds in store.lake.ages(folder, now=time.time()).items():
+        if path not in known and age_seconds > NEVER_SENT_FOR_SECONDS:
+            store.lake.delete(path)
 
 
 def pending_path(lake: Lake, sync: Sync, *, partitions: Sequence[str], run_ids: Sequence[str | None]) -> str:
@@ -180,17 +197,20 @@ def up_to_date(store: Store, sync: Sync, path: str, *, run_id: str) -> tuple[str
     """
     facts = facts_of(store.lake, path)
     version = ledger.version(store.journal, sync.name)
-    if facts["ledger"] == version:
+    erasures = list(store.journal.erasures())
+    if facts["ledger"] == version and facts["erasures"] == erasures:
         return path, facts
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(comparison.connect(stack.enter_context(store.lake.scratch())))
-        told = stack.enter_context(ledger.told(store.journal, store.lake, sync.name))
+        # A full resend leaves out only what was sent since: by itself, before it was interrupted.
+        since = facts["ledger"] if facts["resend"] else None
+        told = stack.enter_context(ledger.told(store.journal, store.lake, sync.name, since=since))
         file = stack.enter_context(store.lake.local(path))
-        overtaken = comparison.overtaken(connection, file, told=told, resend=facts["resend"])
+        erased = tombstones_as_file(stack, store)
+        overtaken = comparison.overtaken(connection, file, told=told, erased=erased)
         target = f"{sync.name}/pending_contacts/{run_id}-{uuid.uuid4().hex[:8]}.parquet"
         by_partition = copy_without(store.lake, path, target, overtaken=overtaken, facts=facts)
-    facts = {**facts, "by_partition": by_partition, "ledger": version}
-    return target, facts
+    return target, {**facts, "by_partition": by_partition, "ledger": version, "erasures": erasures}
 
 
 def copy_without(
@@ -207,7 +227,7 @@ def copy_without(
             here = codes[first : first + batch.num_rows]
             first += batch.num_rows
             sink.write(batch.filter(pa.array(here == 0)))
-            for change in (Change.unchanged, Change.stale):
+            for change in (Change.erased, Change.unchanged, Change.stale):
                 became = batch.filter(pa.array(here == change))
                 contacts = became.filter(pc.not_equal(became["change"], "gone"))
                 for each in contacts["partition"].value_counts().to_pylist():
@@ -217,77 +237,23 @@ def copy_without(
     return by_partition
 
 
-def account_for(compared: Mapping[str, Mapping[str, int]], told: Told) -> dict[str, dict[str, int]]:
-    """Rows by outcome after sending: what was pending is accepted, rejected, over the limit, or still pending."""
-    rows = {name: dict(counts) for name, counts in compared.items()}
-    over_limit = told.over_limit
-    for name, counts in rows.items():
-        counts["accepted"] = told.accepted.get(name, 0)
-        counts["rejected"] += told.rejected.get(name, 0)
-        left = counts["pending"] - counts["accepted"] - told.rejected.get(name, 0)
-        counts["over_limit"] = min(left, over_limit)
-        over_limit -= counts["over_limit"]
-        counts["pending"] = left - counts["over_limit"]
-    return rows
-
-
-def keep_summary(
-    lake: Lake, sync: Sync, *, partitions: Sequence[str], run_id: str, sent: Sent
-) -> dict[str, Any]:
-    """The summary of a run: numbers and ids, never an address."""
-    problem = worst(sent.told.problems) if sent.told.problems else None
-    summary = {
-        "schema": 1,
-        "sync": sync.name,
-        "partition": None if tuple(partitions) == (WHOLE,) else label(partitions),
+def _numbers_of(sent: Sent, *, run_id: str) -> dict[str, Any]:
+    return {
         "run_id": run_id,
-        "started_at": datetime.fromtimestamp(sent.started_at, UTC).isoformat(),
-        "seconds": round(sent.seconds, 3),
-        "outcome": problem.outcome if problem else "ok",
         "rows": sent.rows,
-        "rejected_by_reason": dict(sent.rejected_by_reason),
-        "gone": dict(sent.gone),
-        "payloads": sent.told.payloads,
-        "imports": sent.told.imports,
+        "rejected_by_reason": sent.rejected_by_reason,
         "requests": sent.requests,
         "retries": sent.retries,
-        "ambiguous": sent.told.ambiguous,
-    }
-    lake.write_bytes(summary_path(sync.name, run_id), json.dumps(summary, indent=1).encode())
-    return summary
-
-
-def summary_path(sync: str, run_id: str) -> str:
-    """Where the summary of a run lies."""
-    return f"summaries/{sync}/{run_id}.json"
-
-
-def worst(problems: Sequence[ConnectorError]) -> ConnectorError:
-    """The problem that a person should see first."""
-    order = ("config", "data", "unknown", "transient")
-    return min(problems, key=lambda each: order.index(each.outcome))
-
-
-def _reasons(lake: Lake, sync: Sync, partitions: Sequence[str], told: Told) -> dict[str, int]:
-    found: Counter[str] = Counter()
-    for partition in partitions:
-        found.update(contacts.facts_of(lake, sync, partition).get("rejected_by_reason", {}))
-    refused = sum(told.rejected.values())
-    return dict(found) | ({refusals.REASON: refused} if refused else {})
-
-
-def _shown(sync: Sync, sent: Sent) -> Iterator[Any]:
-    key = dg.AssetKey([sync.name, "contact_imports"])
-    run = {
-        "requests": sent.requests,
         "payloads": sent.told.payloads,
         "seconds": round(sent.seconds, 3),
         "ambiguous": sent.told.ambiguous,
     }
+
+
+def _shown(sync: Sync, sent: Sent, run: Mapping[str, Any]) -> Iterator[Any]:
+    key = dg.AssetKey([sync.name, "contact_imports"])
     for partition, rows in sent.by_partition.items():
-        shown = {f"rows_{name}": count for name, count in rows.items()}
-        table = metadata.table([(name, count) for name, count in rows.items()], head=("rows", "count"))
-        facts: dict[str, Any] = {**shown, **run, "where_every_row_went": table}
+        facts = shown.of_contact_imports(sync, partition, rows=rows, run=run)
         if partition == WHOLE:
             yield dg.MaterializeResult(asset_key=key, metadata=facts)
         elif rows["pending"] == 0:

@@ -6,6 +6,7 @@ only. Belongs here: reading, adding and merging the files. Not here: what a comp
 """
 
 import contextlib
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,16 +20,17 @@ from resources.lake import Lake
 
 PARTS_AT_MOST = 32
 SHARE_OF_BASE = 0.1
+UNLISTED_FOR_SECONDS = 6 * 3600.0
 
 
 @contextlib.contextmanager
-def told(journal: Journal, lake: Lake, sync: str) -> Iterator[Told]:
-    """The ledger as local files for DuckDB."""
+def told(journal: Journal, lake: Lake, sync: str, *, since: int | None = None) -> Iterator[Told]:
+    """The ledger as local files for DuckDB; or only the parts that came after version `since`."""
+    parts = journal.ledger_parts(sync)
+    if since is not None:
+        parts = [part for part in parts if part.seq > since and not part.base]
     with contextlib.ExitStack() as stack:
-        found = [
-            (part.base, stack.enter_context(lake.local(part.path))) for part in journal.ledger_parts(sync)
-        ]
-        yield _as_told(found)
+        yield _as_told([(part.base, stack.enter_context(lake.local(part.path))) for part in parts])
 
 
 def version(journal: Journal, sync: str) -> int:
@@ -59,9 +61,19 @@ def merge(journal: Journal, lake: Lake, sync: str, *, lease: Lease) -> bool:
                 sink.write(batch)
             rows = sink.rows
     journal.replace_ledger_parts(sync, parts, path=path, rows=rows, lease=lease)
-    for part in parts:
-        lake.delete(part.path)
+    _sweep(journal, lake, sync)
     return True
+
+
+def _sweep(journal: Journal, lake: Lake, sync: str) -> None:
+    """Remove files that the journal does not list: merged ones, and those of runs that died before they counted.
+
+    Not at once: a run beside this one may be reading what was listed a moment ago.
+    """
+    listed = {part.path for part in journal.ledger_parts(sync)}
+    for path, age_seconds in lake.ages(f"{sync}/ledger", now=time.time()).items():
+        if path not in listed and age_seconds > UNLISTED_FOR_SECONDS:
+            lake.delete(path)
 
 
 def _is_due(parts: list[LedgerPart]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.imports import summary_path
+from assets.summary import summary_path
 from resources.errors import EXIT_CODES
 from resources.lake import Lake
 from resources.settings import Settings

@@ -1,0 +1,236 @@
+"""One payload that was sent: is its job done, was a lost answer a yes, and the receipt that proves it.
+
+Belongs here: judging a job's answers, looking into a lost answer, and writing the receipt. Not here: when to ask
+(`delivery`), sending (`sending`).
+"""
+
+import contextlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from assets import evidence, ledger
+from assets.sending import without
+from resources.errors import ConnectorError, ImportFailedError, UnfinishedError
+from resources.journal import Delivery, Journal, Lease, Payload
+from resources.lake import Lake
+from resources.mailtrap.client import MailtrapClient
+from resources.mailtrap.polls import PollPlan
+from resources.mailtrap.wire import Contact, ImportJob
+
+SAMPLE = 5
+LOOKS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+CLOCKS_DIFFER_SECONDS = 900.0
+ANSWER_LOST = "answer lost"
+
+
+@dataclass(slots=True)
+class Watched:
+    """A payload whose outcome is awaited."""
+
+    payload: Payload
+    due_at: float
+    since: float
+    asked: int = 0
+    former: bool = False
+    """Sent by an earlier run: how long its job has taken says nothing about others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A payload that needs no more waiting in this run, and what was wrong with it."""
+
+    payload: Payload
+    problem: ConnectorError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaiter:
+    """Asks about payloads of deliveries; safe to share between threads."""
+
+    client: MailtrapClient
+    journal: Journal
+    lake: Lake
+    lease: Lease
+    polls: PollPlan
+    poll_seconds: float | None = None
+
+    def first(self, payload: Payload, *, now: float, former: bool) -> Watched:
+        """When to ask for the first time."""
+        if payload.state != "submitted":
+            return Watched(payload, now + (self._look_seconds(0) or 0.0), now, former=former)
+        wait = 0.0 if former else self._first_poll_seconds(payload, waited_seconds=0.0)
+        return Watched(payload, now + wait, now, former=former)
+
+    def put_off(self, watched: Watched, *, now: float) -> None:
+        """Leave a job that was never asked about alone for longer, when others have lately taken longer."""
+        fresh = watched.asked == 0 and not watched.former and watched.payload.state == "submitted"
+        if fresh and self.poll_seconds is None:
+            longer = self._first_poll_seconds(watched.payload, waited_seconds=now - watched.since)
+            watched.due_at = now + longer
+
+    def _first_poll_seconds(self, payload: Payload, *, waited_seconds: float) -> float:
+        return self.polls.next_poll_seconds(rows=payload.sent_rows, waited_seconds=waited_seconds, polls=0)
+
+    def ask(
+        self, delivery: Delivery, watched: Watched, *, now: float, may_resend: bool
+    ) -> Watched | Payload | Settled:
+        """Ask once: watched further, a payload to send again, or settled."""
+        if watched.payload.state == "submitted":
+            return self._ask_job(delivery, watched, now=now)
+        return self._look(delivery, watched, now=now, may_resend=may_resend)
+
+    # A job
+
+    def _ask_job(self, delivery: Delivery, watched: Watched, *, now: float) -> Watched | Settled:
+        payload, waited = watched.payload, now - watched.since
+        job = self.client.get_import(payload.import_id or 0)
+        watched.asked += 1
+        match self.polls.verdict(job, waited_seconds=waited):
+            case "done" if job is not None:
+                if not watched.former:
+                    self.polls.learn(rows=payload.sent_rows, seconds=waited, polls=watched.asked)
+                return self._finished(delivery, payload, job)
+            case "failed":
+                note = "Mailtrap gave up"
+                return Settled(
+                    self.journal.mark(payload, "failed", lease=self.lease, note=note), gave_up(payload)
+                )
+            case "lost":
+                return self._lost(delivery, payload)
+            case "overdue":
+                return Settled(payload)  # it stays submitted: the next run asks again
+        pause = self.polls.next_poll_seconds(
+            rows=payload.sent_rows, waited_seconds=waited, polls=watched.asked
+        )
+        watched.due_at = now + pause
+        return watched
+
+    def _lost(self, delivery: Delivery, payload: Payload) -> Settled:
+        """Mailtrap does not know an id that it gave us: its contacts say whether it was carried out."""
+        if self._is_applied(delivery, payload):
+            return Settled(self._receive(delivery, payload, note="import not found, contacts found applied"))
+        failed = self.journal.mark(payload, "failed", lease=self.lease, note="import not found")
+        return Settled(failed, _unknown_import(payload))
+
+    def _finished(self, delivery: Delivery, payload: Payload, job: ImportJob) -> Settled:
+        counts = {
+            "created_count": job.created_count,
+            "updated_count": job.updated_count,
+            "over_limit_count": job.over_limit_count,
+        }
+        problem = does_not_add_up(payload, job)
+        if problem is None:
+            return Settled(self._receive(delivery, payload, **counts))
+        note = "over limit" if job.over_limit_count else "counts do not add up"
+        return Settled(self.journal.mark(payload, "failed", lease=self.lease, note=note, **counts), problem)
+
+    def _receive(self, delivery: Delivery, payload: Payload, **counts: Any) -> Payload:
+        """The receipt: evidence and ledger part are written, then the journal makes them count."""
+        rows = self._rows(delivery, payload, evidence.PENDING_COLUMNS)
+        imports = pa.repeat(pa.scalar(payload.import_id, pa.int64()), rows.num_rows)
+        evidence.keep(self.lake, delivery, payload, rows=rows)
+        part = ledger.write_part(self.lake, delivery.sync, rows.append_column("import_id", imports))
+        return self.journal.finish(payload, sync=delivery.sync, part_path=part, lease=self.lease, **counts)
+
+    # A lost answer
+
+    def _look(
+        self, delivery: Delivery, watched: Watched, *, now: float, may_resend: bool
+    ) -> Watched | Payload | Settled:
+        """Whether Mailtrap has what the lost request said, judged by a few contacts that it should have changed."""
+        payload = watched.payload
+        if payload.state == "sending":
+            payload = watched.payload = self.journal.mark(payload, "unknown", lease=self.lease)
+        if not delivery.facts.get("resend"):  # a full resend changes nothing that could be seen
+            if self._is_applied(delivery, payload):
+                return Settled(self._receive(delivery, payload, note=f"{ANSWER_LOST}, found applied"))
+            watched.asked += 1
+            patience = self._look_seconds(watched.asked)
+            if patience is not None:
+                watched.due_at = now + patience
+                return watched
+        if may_resend:
+            return self.journal.mark(payload, "planned", lease=self.lease, note=f"{ANSWER_LOST}, sent again")
+        if watched.former:  # its rows are offered anew by the comparison that follows
+            note = f"{ANSWER_LOST}, not applied"
+            return Settled(self.journal.mark(payload, "failed", lease=self.lease, note=note))
+        return Settled(payload)  # it stays unknown: the next run looks again
+
+    def _look_seconds(self, looks: int) -> float | None:
+        """How long to wait before the next look into a lost answer; None when we have looked long enough."""
+        if looks >= len(LOOKS):
+            return None
+        return LOOKS[looks] * (1.0 if self.poll_seconds is None else min(1.0, self.poll_seconds))
+
+    def _is_applied(self, delivery: Delivery, payload: Payload) -> bool:
+        rows = self._rows(delivery, payload, ["email", "json"])
+        places = np.unique(np.linspace(0, rows.num_rows - 1, min(SAMPLE, rows.num_rows), dtype=np.int64))
+        since = (payload.sent_at or 0.0) - CLOCKS_DIFFER_SECONDS
+        return all(self._has(row, since=since) for row in rows.take(places).to_pylist())
+
+    def _has(self, row: Mapping[str, str], *, since: float) -> bool:
+        contact = self.client.get_contact(row["email"])
+        return contact is not None and is_as_told(contact, json.loads(row["json"][1:]), since=since)
+
+    def _rows(self, delivery: Delivery, payload: Payload, columns: Sequence[str]) -> pa.Table:
+        rows = self.lake.read_slice(delivery.path, columns, first=payload.first_row, rows=payload.rows)
+        return without(rows, payload)
+
+
+def is_as_told(contact: Contact, wanted: Mapping[str, Any], *, since: float) -> bool:
+    """Whether a contact is as an import said, and became so lately: people who always were prove nothing."""
+    if contact.updated_at is not None and contact.updated_at.timestamp() < since:
+        return False
+    lists = set(contact.list_ids or ())
+    return (
+        all(_same(contact.fields.get(tag), value) for tag, value in (wanted.get("fields") or {}).items())
+        and lists.issuperset(wanted.get("list_ids_included") or ())
+        and lists.isdisjoint(wanted.get("list_ids_excluded") or ())
+    )
+
+
+def _same(theirs: object, ours: object) -> bool:
+    if isinstance(ours, float) or isinstance(theirs, float):
+        with contextlib.suppress(TypeError, ValueError):
+            return math.isclose(float(theirs), float(ours), rel_tol=1e-9)  # type: ignore[arg-type]
+    return theirs == ours or (theirs is not None and ours is not None and str(theirs) == str(ours))
+
+
+def gave_up(payload: Payload) -> ImportFailedError:
+    """Mailtrap's status is `failed`."""
+    return ImportFailedError(
+        f"Mailtrap gave up on import {payload.import_id} ({payload.sent_rows} contacts).",
+        "It says no reason; none of these contacts counts as told.",
+        "Run again: they are offered again. If it happens twice, ask Mailtrap's support about this import.",
+    )
+
+
+def does_not_add_up(payload: Payload, job: ImportJob) -> ImportFailedError | None:
+    """What is wrong with the counts of a finished job, if anything."""
+    if job.adds_up(payload.sent_rows) and not job.over_limit_count:
+        return None
+    if job.over_limit_count:
+        return ImportFailedError(
+            f"Import {job.id} left {job.over_limit_count} of {payload.sent_rows} contacts out: over the plan's limit.",
+            "Mailtrap does not say which, so none of them counts as told.",
+            "Make room or raise the plan at Mailtrap, then run again.",
+        )
+    return ImportFailedError(
+        f"Import {job.id} is finished, but its counts do not add up to the {payload.sent_rows} contacts sent.",
+        "Some may have been dropped; none of them counts as told.",
+        "Run again, and run `drift` to see what Mailtrap has.",
+    )
+
+
+def _unknown_import(payload: Payload) -> UnfinishedError:
+    return UnfinishedError(
+        f"Mailtrap does not know import {payload.import_id} any more, and its contacts are not there.",
+        "None of them counts as told.",
+        "Run again: they are offered again. If it happens twice, ask Mailtrap's support about this import.",
+    )
