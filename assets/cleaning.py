@@ -52,7 +52,7 @@ def clean_file(
     def cleaned() -> Iterator[Cleaned]:
         for batch in lake.read(path):
             table = pa.Table.from_batches([batch])
-            yield clean(table, people, email=email, rows=_named(table, keys))
+            yield clean(table, people, email=email, rows=rows_named(table, keys))
 
     if not any(each.theirs.num_rows or each.cells for each in cleaned()):
         return
@@ -84,7 +84,8 @@ def _layout(path: str) -> tuple[str, int]:
     return "zstd", 128_000
 
 
-def _named(table: pa.Table, keys: set[str]) -> np.ndarray | None:
+def rows_named(table: pa.Table, keys: set[str]) -> np.ndarray | None:
+    """The rows whose source key is one of these."""
     if not keys or "source_key" not in table.column_names:
         return None
     return cells.to_mask(pc.is_in(cells.plain(table["source_key"]), value_set=pa.array(sorted(keys))))

@@ -213,7 +213,10 @@ def clean_lake(store: Store, people: People, *, syncs: Sequence[Sync], now: floa
         stack.enter_context(store.journal.lease(ERASURE, wait_seconds=WAIT_SECONDS))
         tables = [path for path in store.lake.list() if path.endswith(".parquet")]
         sent = _delivered(store, syncs)
-        named = {name: _source_keys(store.lake, tables, people, name, emails, keys[name]) for name in keys}
+        named = {
+            name: source_keys_of(store.lake, tables, people, sync=name, email=emails[name], key=keys[name])
+            for name in keys
+        }
         for path in tables:
             folder = path.split("/")[0]
             if path in sent:
@@ -243,13 +246,8 @@ def _forget_delivered(lake: Lake, path: str, people: People, places: Places) -> 
         places.files[place_of(path)] += 1
 
 
-def _source_keys(
-    lake: Lake,
-    tables: Sequence[str],
-    people: People,
-    sync: str,
-    emails: Mapping[str, str],
-    key: str | None,
+def source_keys_of(
+    lake: Lake, tables: Sequence[str], people: People, *, sync: str, email: str, key: str | None
 ) -> dict[str, set[str]]:
     """By what the source calls these people, because rejections know nothing else: under "" where the key is the
     same in all tables, else under the name of the one file whose positions they are."""
@@ -259,7 +257,7 @@ def _source_keys(
             continue
         if "/source_rows/" in path:
             name = "" if key else path.split("/")[-1]
-            found.setdefault(name, set()).update(_keys_in_source(lake, path, people, emails[sync], key))
+            found.setdefault(name, set()).update(_keys_in_source(lake, path, people, email, key))
         elif key and (column := _key_column(lake.schema(path))):
             for batch in lake.read(path, column):
                 table = pa.Table.from_batches([batch])

@@ -116,6 +116,44 @@ def drift(**options: Any) -> int:
     return run(os.environ, **_without_debug(options))
 
 
+@cli.command()
+@click.argument("email")
+@JSON
+@DEBUG
+def explain(**options: Any) -> int:
+    """One person's way: source row, rule, payload, import, export. `-` reads the address from stdin."""
+    from pipelines.people import explain as run
+
+    return run(os.environ, **_without_debug(options))
+
+
+@cli.command()
+@click.argument("email")
+@JSON
+@DEBUG
+def access(email: str, **_: Any) -> int:
+    """All that is held about one person, here and at Mailtrap, as JSON. `-` reads the address from stdin."""
+    from pipelines.people import access as run
+
+    return run(os.environ, email=email)
+
+
+@cli.command()
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A text file with one address a line.",
+)
+@JSON
+@DEBUG
+def erase(**options: Any) -> int:
+    """The right to erasure: at Mailtrap, in every table here, and for good."""
+    from pipelines.erasing import erase as run
+
+    return run(os.environ, **_without_debug(options))
+
+
 @cli.command(
     name="local-mailtrap",
     context_settings={"ignore_unknown_options": True},

@@ -19,6 +19,7 @@ from assets.imports import contact_imports
 from assets.rules.sync import Sync, SyncFileError
 from assets.rules.sync_file import load_syncs
 from assets.source_rows import source_rows
+from pipelines.erasing import erase_people_job
 from pipelines.jobs import export_job, full_resync_job, sync_job
 from pipelines.schedules import schedule_of
 from resources import settings
@@ -45,7 +46,7 @@ def build_definitions(
             *mailtrap_assets(),
             *(asset for sync in found for asset in assets_of(sync)),
         ],
-        jobs=[export_job(), *jobs.values(), *(full_resync_job(sync) for sync in found)],
+        jobs=[export_job(), erase_people_job(found), *jobs.values(), *(full_resync_job(sync) for sync in found)],
         schedules=[schedule_of(sync, jobs[sync.name]) for sync in found if sync.schedule],
         resources={**resources_from(environ), **(resources or {})},
         executor=dg.in_process_executor,

@@ -1,0 +1,123 @@
+"""`mailtrap-contacts access` and `explain`: all about one person, on stdout and nowhere else.
+
+Neither starts a Dagster run, because runs are kept. An address of `-` is read from stdin, so that it stays out of the
+shell's history and the list of processes.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+from assets.records import Person, Record, everything, explained
+from assets.rules.sync import Sync
+from assets.rules.traces import read_address
+from pipelines import printing
+from pipelines.definitions import read_syncs
+from pipelines.planning import Ground, standing
+from resources import settings
+from resources.errors import SettingsError
+from resources.warehouses import connect
+from resources.warehouses.contract import Warehouse
+
+
+def access(environ: Mapping[str, str], *, email: str) -> int:
+    """Print all that we and Mailtrap hold about one person, as JSON."""
+    known, syncs = settings.read(environ), read_syncs(environ)
+    address = address_of(email)
+    with standing(known) as ground:
+        found = everything(ground.client, ground.store, Person.of(address, key=ground.store.key), syncs=syncs)
+    _print(found)
+    return 0
+
+
+def explain(environ: Mapping[str, str], *, email: str, as_json: bool = False) -> int:
+    """Say where one person's rows went, and why."""
+    known, syncs = settings.read(environ), read_syncs(environ)
+    address = address_of(email)
+    with standing(known) as ground, ExitStack() as stack:
+        pairs = [(sync, _warehouse(environ, sync, ground, stack)) for sync in syncs]
+        person = Person.of(address, key=ground.store.key)
+        found = explained(ground.client, ground.store, person, syncs=pairs, now=datetime.now(UTC))
+    if as_json:
+        _print(found)
+    else:
+        sys.stdout.write("\n".join(told(found)) + "\n")
+    return 0
+
+
+def address_of(text: str) -> str:
+    """The canonical address that was typed, or came on stdin; an error never repeats it."""
+    line = sys.stdin.readline() if text == "-" else text
+    address = read_address(line)
+    if address is None:
+        raise SettingsError(
+            "This is no address that Mailtrap would take.",
+            "People are found by their address, so nobody can be looked for.",
+            "Give one address; `-` reads it from standard input.",
+        )
+    return address
+
+
+def told(found: Record) -> Iterator[str]:
+    """The way of one person's rows in sentences."""
+    yield f"{found['email']}"
+    if found["erased"]:
+        yield f"  erased ({found['erased']}): nothing is sent, whatever the source says"
+    for each in found["suppressed"]:
+        yield f"  suppressed at Mailtrap: {each.get('type')} since {each.get('created_at')}"
+    if found["unsubscribed"]:
+        yield "  unsubscribed at Mailtrap, as last seen: nothing is sent"
+    for name, each in found["syncs"].items():
+        yield f"{name}"
+        yield from (f"  {line}" for line in _of_sync(each))
+    yield from _at_mailtrap(found)
+
+
+def _of_sync(found: Record) -> Iterator[str]:
+    if "source" in found:
+        yield f"source: {found['source']}"
+    yield f"source: {len(found['rows'])} rows in the warehouse"
+    rules = found["rules"]
+    for each in rules.get("accepted", ()):
+        yield f"rule: accepted (row {each['_source_key']}, as of {each['_as_of'] or 'no date'})"
+    for each in rules.get("rejected", ()):
+        yield f"rule: rejected (row {each['source_key']}, column {each['column']}, {each['reason']}): {each['remedy']}"
+    for each in rules.get("no_consent", ()):
+        yield f"rule: no consent ({each['reason']})"
+    for each in found["payloads"]:
+        yield f"payload: {each['change']} in import {each['import_id']} at {each['told_at']}, consent: {each['consent_evidence'] or 'no evidence column'}"
+    for each in found["refused_by_mailtrap"]:
+        yield f"refused by Mailtrap: {each['column'] or 'the contact'}: {each['mailtrap_says']}"
+    last = found["told"]
+    if last is None:
+        yield "ledger: Mailtrap was never told"
+    elif last["fingerprint"] is None:
+        yield "ledger: Mailtrap was told that this person left"
+    else:
+        yield f"ledger: last told by import {last['import_id']}, as of {last['as_of'] or 'no date'}, lists {last['list_ids']}"
+
+
+def _at_mailtrap(found: Record) -> Iterator[str]:
+    contact = found["mailtrap"]
+    if contact is None:
+        yield "Mailtrap has no such contact now"
+    else:
+        yield f"Mailtrap has the contact now: {contact['status']}, lists {list(contact['list_ids'])}"
+    for each in found["exported"]:
+        yield f"the latest export has it: {each.get('status')}"
+
+
+def _warehouse(environ: Mapping[str, str], sync: Sync, ground: Ground, stack: ExitStack) -> Warehouse:
+    url = environ.get(sync.source.warehouse or "", "")
+    if not url:
+        return ground.warehouse
+    warehouse = connect(url)
+    stack.callback(warehouse.close)
+    return warehouse
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    printing.print_json(json.loads(json.dumps(found, default=str)))
