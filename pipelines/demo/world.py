@@ -136,6 +136,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def _clear(folder: Path) -> None:
     for name in MADE_ANEW:
         shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / "demo.log").unlink(missing_ok=True)
     for name in ("dagster", "exports"):
         (folder / name).mkdir(exist_ok=True, mode=0o700)
     shutil.copyfile(ROOT / "pipelines" / "dagster.yaml", folder / "dagster" / "dagster.yaml")
