@@ -51,11 +51,7 @@ def kinds(column: Array) -> Iterable[tuple[Array, Rows | None]]:
     if not pa.types.is_union(column.type):
         yield column, None
         return
-    codes = (
-        column.type_codes.to_numpy(zero_copy_only=False)
-        if hasattr(column.type_codes, "to_numpy")
-        else np.asarray(column.type_codes)
-    )
+    codes = column.type_codes.to_numpy()
     for code in range(column.type.num_fields):
         rows = np.flatnonzero(codes == code)
         if len(rows):
@@ -72,7 +68,7 @@ def from_pandas(column: "pd.Series[Any]") -> Array:
 
 def _mixed(cells: list[object]) -> Array:
     makers = [make for _, make in _KINDS]
-    held: list[list[object]] = [[] for _ in _KINDS]
+    held: list[list[Any]] = [[] for _ in _KINDS]
     codes, offsets = bytearray(), []
     for cell in cells:
         code = next(number for number, (types, _) in enumerate(_KINDS) if isinstance(cell, types))
@@ -94,19 +90,19 @@ def text_of(values: Iterable[str]) -> Array:
     return pa.StringArray.from_buffers(len(held), held.buffers()[1], held.buffers()[2])
 
 
-def _whole(values: list[object]) -> Array:
-    return pa.array(
-        [Decimal(value) if abs(value) < 10**38 else Decimal(10**38 - 1) for value in values],
-        pa.decimal256(40, 0),
-    )  # type: ignore[arg-type,call-overload]
+def _whole(values: list[Any]) -> Array:
+    """Python's integers at any size; beyond 38 digits one stands for all, since every rule refuses it alike."""
+    most = 10**38
+    held = [Decimal(max(-most, min(most, int(value)))) for value in values]
+    return pa.array(held, pa.decimal256(40, 0))
 
 
-def _opaque(values: list[object]) -> Array:
+def _opaque(values: list[Any]) -> Array:
     return pa.array([b""] * len(values), pa.binary())
 
 
-def _safely(make: Callable[[list[object]], Array]) -> Callable[[list[object]], Array]:
-    def made(values: list[object]) -> Array:
+def _safely(make: Callable[[list[Any]], Array]) -> Callable[[list[Any]], Array]:
+    def made(values: list[Any]) -> Array:
         try:
             return make(values)
         except (pa.ArrowException, OverflowError, TypeError, ValueError):
@@ -115,15 +111,16 @@ def _safely(make: Callable[[list[object]], Array]) -> Callable[[list[object]], A
     return made
 
 
-_KINDS: list[tuple[Any, Callable[[list[object]], Array]]] = [
+def _floats(values: list[Any]) -> Array:
+    return pa.array([float(value) for value in values], pa.float64(), from_pandas=True)
+
+
+_KINDS: list[tuple[Any, Callable[[list[Any]], Array]]] = [
     ((type(None), type(pd.NA), type(pd.NaT)), lambda values: pa.nulls(len(values))),
     ((bool, np.bool_), lambda values: pa.array([bool(value) for value in values], pa.bool_())),
-    ((int, np.integer), lambda values: _whole([int(value) for value in values])),  # type: ignore[call-overload]
-    (
-        (float, np.floating),
-        lambda values: pa.array([float(value) for value in values], pa.float64(), from_pandas=True),
-    ),  # type: ignore[arg-type]
-    (str, lambda values: text_of(values)),  # type: ignore[arg-type]
+    ((int, np.integer), _whole),
+    ((float, np.floating), _floats),
+    (str, text_of),
     (datetime, _safely(lambda values: pa.array(values, pa.timestamp("us", tz="UTC")))),
     (date, _safely(lambda values: pa.array(values, pa.date32()))),
     (Decimal, _safely(lambda values: pa.array(values))),

@@ -130,7 +130,7 @@ def _is_listed(column: cells.Array, truthy: tuple[str, ...]) -> cells.Mask:
 def _withdraw(noes: cells.Codes, column: cells.Array, at: Moments) -> None:
     for part, rows in cells.kinds(column):
         place = np.arange(len(column)) if rows is None else rows
-        withdrawn, unreadable = _withdrawals(part, Moments(*(held[place] for held in at)))
+        withdrawn, unreadable = _withdrawals(part, at.at(place))
         for flags, no in ((unreadable, No.consent_withdrawal_unreadable), (withdrawn, No.consent_withdrawn)):
             whole = np.zeros(len(column), np.bool_)
             whole[place[flags]] = True

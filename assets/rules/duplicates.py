@@ -31,7 +31,8 @@ def people_twice(firsts: npt.NDArray[np.uint64]) -> cells.Rows:
     ordered = firsts[order]
     same = (ordered[1:] == ordered[:-1]) & (ordered[1:] != 0)
     marked = np.concatenate([same, [False]]) | np.concatenate([[False], same])
-    return order[marked[: len(order)]]
+    found: cells.Rows = order[marked[: len(order)]]
+    return found
 
 
 class People:
@@ -75,8 +76,8 @@ class People:
         """Hashes of the next rows as bytes, which of them are nobody's, and which persons have other rows too."""
         start = self._hashes.tell() // 16
         held = self._hashes.read(rows * 16)
-        nobody = np.frombuffer(held, np.uint64).reshape(-1, 2).any(axis=1)
-        return held, ~nobody, np.asarray(self._contested[start : start + rows])
+        nobody: cells.Mask = ~(np.frombuffer(held, np.uint64).reshape(-1, 2) != 0).any(axis=1)
+        return held, nobody, np.asarray(self._contested[start : start + rows])
 
     def close(self) -> None:
         """Let go of the files."""

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pandera.errors
-import pandera.pandas as pandera
 import pyarrow as pa
 import pyarrow.compute as pc
+from pandera.pandas import DataFrameSchema
 
 from assets.rules import cells
 from assets.rules.address import as_uuids, canonical_addresses, hash_addresses, why_no_address
@@ -23,7 +23,7 @@ from assets.rules.fields import ARROW_TYPES, coerce
 from assets.rules.lists import read_lists
 from assets.rules.moments import Moments, microseconds, none_known, read_moments
 from assets.rules.rejection import MOMENT, NAMES, REJECTIONS, REMEDIES, RULES, Reason
-from assets.rules.schemas import EMAIL, contact_schema
+from assets.rules.schemas import EMAIL
 from assets.rules.sync import Sync
 
 _A_DAY = 86_400_000_000
@@ -122,6 +122,7 @@ class Judged:
     """A batch after judgement; `hashes` say whom each row is about."""
 
     sync: Sync
+    schema: DataFrameSchema
     columns: Columns
     hashes: cells.Array
     noes: cells.Codes
@@ -159,7 +160,7 @@ class Judged:
         sync, schema = self.sync, accepted_schema(self.sync)
         where = pa.array(rows)
         checked = pa.table({name: self.values[name].take(where) for name in (EMAIL, *_tags(sync))})
-        _last_word(checked, contact_schema(sync))
+        _last_word(checked, self.schema)
         held = {name: checked[name] for name in checked.column_names}
         held["_address_hash"] = taken(self.hashes, rows)
         held["_as_of"], held["_consent_at"] = _moments(self.as_of, rows), _moments(self.consent_at, rows)
@@ -193,30 +194,37 @@ class Judged:
 
 
 def judge(
-    columns: Columns, sync: Sync, *, hashes: cells.Array, now: datetime, key: bytes, first_position: int
+    columns: Columns,
+    sync: Sync,
+    *,
+    schema: DataFrameSchema,
+    hashes: cells.Array,
+    now: datetime,
+    key: bytes,
+    first_position: int,
 ) -> Judged:
     """Every row of a batch by itself; nothing is raised for what a row holds."""
     size = len(hashes)
     findings = Findings()
-    values = {EMAIL: _email(columns[sync.email], sync, findings)}
+    values = {EMAIL: _email(columns[sync.email], sync, schema, findings)}
     as_of = _as_of(columns, sync, findings, now=now, size=size)
-    _fields(columns, sync, values, findings)
+    _fields(columns, sync, schema, values, findings)
     if sync.lists.from_column:
         read = read_lists(columns[sync.lists.from_column])
         values["_lists"] = read.values
         findings.add(sync.lists.from_column, np.flatnonzero(read.unreadable), Reason.lists_invalid)
     answers: Answers = read_consent(columns, sync.consent, now=now, size=size)
     return Judged(
-        sync=sync, columns=columns, hashes=hashes, noes=answers.noes, consent_at=answers.at, as_of=as_of,
+        sync=sync, schema=schema, columns=columns, hashes=hashes, noes=answers.noes, consent_at=answers.at, as_of=as_of,
         values=values, findings=findings, first_position=first_position, key=key,
     )  # fmt: skip
 
 
-def _email(column: cells.Array, sync: Sync, findings: Findings) -> cells.Array:
+def _email(column: cells.Array, sync: Sync, schema: DataFrameSchema, findings: Findings) -> cells.Array:
     """Canonical addresses; the schema's own check refuses what is none, and the strict rule says why."""
     canonical, problems = canonical_addresses(column)
     findings.add_codes(sync.email, problems)
-    for _, bad in _failing(contact_schema(sync), EMAIL, canonical):
+    for _, bad in _failing(schema, EMAIL, canonical):
         codes = [reason.number for reason in why_no_address(canonical.take(pa.array(bad)).to_pylist())]
         findings.add(sync.email, bad, np.array(codes, np.uint8))
     return canonical
@@ -233,8 +241,9 @@ def _as_of(columns: Columns, sync: Sync, findings: Findings, *, now: datetime, s
     return as_of
 
 
-def _fields(columns: Columns, sync: Sync, values: dict[str, cells.Array], findings: Findings) -> None:
-    schema = contact_schema(sync)
+def _fields(
+    columns: Columns, sync: Sync, schema: DataFrameSchema, values: dict[str, cells.Array], findings: Findings
+) -> None:
     for rule in sync.fields:
         found = coerce(columns[rule.column], rule)
         values[rule.merge_tag] = found.values
@@ -250,9 +259,7 @@ def _fields(columns: Columns, sync: Sync, values: dict[str, cells.Array], findin
             findings.add(rule.column, bad, reason)
 
 
-def _failing(
-    schema: "pandera.DataFrameSchema", name: str, column: cells.Array
-) -> Iterator[tuple[Reason, cells.Rows]]:
+def _failing(schema: DataFrameSchema, name: str, column: cells.Array) -> Iterator[tuple[Reason, cells.Rows]]:
     """The rows that fail each check of a column of the schema, by the reason that names the check."""
     checks: Iterable[Any] = schema.columns[name].checks
     series = pd.Series(column, dtype=pd.ArrowDtype(column.type))
@@ -261,7 +268,7 @@ def _failing(
         yield _REASONS[check.name], np.flatnonzero(~passed.to_numpy())
 
 
-def _last_word(contacts: pa.Table, schema: "pandera.DataFrameSchema") -> None:
+def _last_word(contacts: pa.Table, schema: DataFrameSchema) -> None:
     """The whole schema over what is about to be accepted: a gate against a mistake in this code."""
     frame = contacts.to_pandas(types_mapper=pd.ArrowDtype)
     failed = 0
@@ -284,7 +291,7 @@ def _tags(sync: Sync) -> Iterator[str]:
 
 
 def _moments(moments: Moments, rows: cells.Rows) -> cells.Array:
-    return Moments(*(held[rows] for held in moments)).as_arrow()
+    return moments.at(rows).as_arrow()
 
 
 def taken(hashes: cells.Array, rows: cells.Rows) -> cells.Array:

@@ -34,6 +34,10 @@ class Moments(NamedTuple):
     known: cells.Mask
     unreadable: cells.Mask
 
+    def at(self, rows: cells.Rows) -> "Moments":
+        """Some of the rows."""
+        return Moments(self.microseconds[rows], self.known[rows], self.unreadable[rows])
+
     def as_arrow(self) -> cells.Array:
         """The moments as timestamps with zone UTC; null where unknown."""
         held = pa.array(self.microseconds, mask=~self.known)

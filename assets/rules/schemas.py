@@ -30,7 +30,7 @@ _CONTROL = r"[\x00-\x1f\x7f\x{80}-\x{9f}]"
 Passes = Callable[[cells.Array], cells.Mask]
 
 
-def contact_schema(sync: Sync) -> "pandera.DataFrameSchema":
+def contact_schema(sync: Sync) -> pandera.DataFrameSchema:
     """What an accepted contact of this sync is: its canonical address and its fields by merge tag."""
     email = pandera.Column(
         pd.ArrowDtype(pa.string()),
@@ -49,7 +49,7 @@ def contact_schema(sync: Sync) -> "pandera.DataFrameSchema":
     )
 
 
-def _column(rule: FieldRule) -> "pandera.Column":
+def _column(rule: FieldRule) -> pandera.Column:
     return pandera.Column(
         pd.ArrowDtype(ARROW_TYPES[rule.type]),
         list(_checks(rule)),
@@ -59,7 +59,7 @@ def _column(rule: FieldRule) -> "pandera.Column":
     )
 
 
-def _checks(rule: FieldRule) -> Iterator["pandera.Check"]:
+def _checks(rule: FieldRule) -> Iterator[pandera.Check]:
     if rule.type == "text":
         yield _check(Reason.text_too_long, _short, f"at most {_TEXT_LIMIT} characters")
         yield _check(Reason.text_control_character, _printable, "no control characters")
@@ -88,7 +88,7 @@ def _checks(rule: FieldRule) -> Iterator["pandera.Check"]:
         )
 
 
-def _check(reason: Reason, passes: Passes, words: str) -> "pandera.Check":
+def _check(reason: Reason, passes: Passes, words: str) -> pandera.Check:
     def vectorised(column: "pd.Series[Any]") -> "pd.Series[bool]":
         held = cells.plain(pa.array(column))
         return pd.Series(passes(held) | cells.nulls(held), index=column.index)
@@ -118,4 +118,5 @@ def _filled(column: cells.Array) -> cells.Mask:
 
 
 def _finite(column: cells.Array) -> cells.Mask:
-    return np.isfinite(column.fill_null(0).to_numpy(zero_copy_only=False))
+    finite: cells.Mask = np.isfinite(column.fill_null(0).to_numpy(zero_copy_only=False))
+    return finite

@@ -30,8 +30,9 @@ from assets.rules.address import as_uuids, hash_addresses, persons
 from assets.rules.comparison import connect
 from assets.rules.consent import No
 from assets.rules.duplicates import SILENCED, WINNER, People, Spool, people_twice, settle, silenced
-from assets.rules.judgement import NO_CONSENT, Judged, ScreeningError, accepted_schema, judge
+from assets.rules.judgement import NO_CONSENT, Columns, Judged, ScreeningError, accepted_schema, judge
 from assets.rules.rejection import REJECTIONS
+from assets.rules.schemas import contact_schema
 from assets.rules.sync import Sync
 
 _MEMORY_MEGABYTES = 384
@@ -88,9 +89,8 @@ def screen(rows: pd.DataFrame, sync: Sync, *, now: datetime, key: bytes, first_p
     held = np.frombuffer(hashes.storage.buffers()[1], np.uint64).reshape(-1, 2)[:, 0]
     contested[people_twice(np.where(cells.nulls(hashes.storage), 0, held))] = True
     sinks = {name: _Held() for name in ("accepted", "rejections", "no_consent")}
-    desk = _Desk(sync, now=now, scratch=None, **sinks)
-    judged = judge(columns, sync, hashes=hashes, now=now, key=key, first_position=first_position)
-    desk.take(judged, contested)
+    desk = _Desk(sync, now=now, key=key, scratch=None, first_position=first_position, **sinks)
+    desk.take(columns, hashes, contested)
     counts = desk.close(former_rejections=None)
     kept = schemas(sync)
     return Screened(
@@ -117,7 +117,13 @@ def screen_file(
 ) -> Screening:
     """Screen a Parquet file of source rows; the same rows give the same tables in any order and any batches."""
     desk = _Desk(
-        sync, now=now, scratch=scratch, accepted=accepted, rejections=rejections, no_consent=no_consent
+        sync,
+        now=now,
+        key=key,
+        scratch=scratch,
+        accepted=accepted,
+        rejections=rejections,
+        no_consent=no_consent,
     )
     with ExitStack() as stack:
         file = stack.enter_context(pq.ParquetFile(source, pre_buffer=False))
@@ -126,17 +132,11 @@ def screen_file(
         for columns in _batches(file, (sync.email,), rows_per_batch):
             people.add(hash_addresses(persons(columns[sync.email]), key))
         people.find_twice()
-        position = 0
         for columns in _batches(file, sync.columns, rows_per_batch):
-            size = len(columns[sync.email])
-            held, nobody, contested = people.next(size)
-            hashes = as_uuids(held, absent=nobody)
-            desk.take(
-                judge(columns, sync, hashes=hashes, now=now, key=key, first_position=position), contested
-            )
-            position += size
+            held, nobody, contested = people.next(len(columns[sync.email]))
+            read = desk.take(columns, as_uuids(held, absent=nobody), contested)
             if progress is not None:
-                progress(position)
+                progress(read)
     return desk.close(former_rejections=former_rejections)
 
 
@@ -167,12 +167,19 @@ class _Desk:
         sync: Sync,
         *,
         now: datetime,
+        key: bytes,
         scratch: Path | None,
         accepted: Sink,
         rejections: Sink,
         no_consent: Sink,
+        first_position: int = 0,
     ) -> None:
-        self._sync, self._now, self._scratch = sync, now if now.tzinfo else now.replace(tzinfo=UTC), scratch
+        self._sync, self._schema, self._key = sync, contact_schema(sync), key
+        self._now, self._scratch, self._first = (
+            now if now.tzinfo else now.replace(tzinfo=UTC),
+            scratch,
+            first_position,
+        )
         self._accepted, self._rejections, self._no_consent = accepted, rejections, no_consent
         self._contested, self._refused, self._silent = (
             Spool(name, scratch) for name in ("contested", "refused", "silent")
@@ -181,9 +188,13 @@ class _Desk:
         self._reasons: Counter[str] = Counter()
         self._noes: Counter[str] = Counter()
 
-    def take(self, judged: Judged, contested: cells.Mask) -> None:
-        """A batch, and which of its rows are about persons with other rows."""
-        self._rows["read"] += len(judged.noes)
+    def take(self, columns: Columns, hashes: cells.Array, contested: cells.Mask) -> int:
+        """A batch, whom its rows are about, and which persons have other rows; the rows taken so far."""
+        judged = judge(
+            columns, self._sync, schema=self._schema, hashes=hashes, now=self._now, key=self._key,
+            first_position=self._first + self._rows["read"],
+        )  # fmt: skip
+        self._rows["read"] += len(hashes)
         no = judged.noes > 0
         refused = judged.findings.rows()
         refused = refused[~no[refused]]
@@ -192,19 +203,18 @@ class _Desk:
         self._say_no(judged.no_consent(np.flatnonzero(no)))
         self._silent.write(judged.no_consent(np.flatnonzero(no & contested)).select(["address_hash"]))
         self._refuse(judged, refused)
-        self._accept(judged.contacts(np.flatnonzero(passed & ~contested)))
+        alone = np.flatnonzero(passed & ~contested)
+        if len(alone):
+            self._accept(judged.contacts(alone))
         waiting = np.flatnonzero(passed & contested)
         if len(waiting):
             table = judged.contacts(waiting)
             self._contested.write(table.append_column("_fingerprint", judged.fingerprints(waiting)))
+        return self._rows["read"]
 
     def close(self, *, former_rejections: Path | None) -> Screening:
         """Settle what waits, and say what became of every row."""
-        with (
-            connect(self._scratch, memory_megabytes=_MEMORY_MEGABYTES)
-            if self._scratch
-            else duckdb.connect() as base
-        ):
+        with self._connect() as base:
             for spool in (self._silent, self._contested, self._refused):
                 if spool.rows:
                     spool.open_in(base)
@@ -276,7 +286,7 @@ class _Desk:
 @cache
 def _in_memory() -> duckdb.DuckDBPyConnection:
     """One DuckDB for all frames: starting it costs as much as screening ten thousand rows."""
-    return duckdb.connect()
+    return duckdb.connect(config={"threads": 2})
 
 
 @dataclass(slots=True)

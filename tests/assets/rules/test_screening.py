@@ -75,7 +75,13 @@ def in_memory(rows: pa.Table, sync: Sync = SYNC, *, now: dt.datetime = NOW) -> S
 
 
 def on_disk(
-    rows: pa.Table, folder: Path, sync: Sync = SYNC, *, per_batch: int = 3, now: dt.datetime = NOW, former: Path | None = None
+    rows: pa.Table,
+    folder: Path,
+    sync: Sync = SYNC,
+    *,
+    per_batch: int = 3,
+    now: dt.datetime = NOW,
+    former: Path | None = None,
 ) -> Screened:
     """Screened as a file."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -160,12 +166,12 @@ def test_rows_of_one_person_are_settled_together(
     changes: tuple[dict[str, Any], ...], counts: tuple[int, ...], winner: str | None, tmp_path: Path
 ) -> None:
     """In a frame and in a file, in any order of the rows and in batches of any size."""
-    table = rows_of(*changes)
-    for rows in (table, table.take(list(reversed(range(table.num_rows))))):
-        for screened in (in_memory(rows), on_disk(rows, tmp_path, per_batch=1), on_disk(rows, tmp_path)):
-            found = screened.counts.rows
-            assert (found["accepted"], found["rejected"], found["no_consent"], found["duplicate"]) == counts
-            assert screened.accepted["_source_key"].to_pylist() == ([winner] if winner else [])
+    rows = rows_of(*changes)
+    backwards = rows.take(list(reversed(range(rows.num_rows))))
+    for screened in (in_memory(rows), on_disk(rows, tmp_path), on_disk(backwards, tmp_path, per_batch=1)):
+        found = screened.counts.rows
+        assert (found["accepted"], found["rejected"], found["no_consent"], found["duplicate"]) == counts
+        assert screened.accepted["_source_key"].to_pylist() == ([winner] if winner else [])
 
 
 EMAILS = st.sampled_from(
@@ -189,7 +195,10 @@ TABLES = st.lists(
 @settings(max_examples=25, deadline=None)
 @given(TABLES, st.integers(1, 15), st.randoms(use_true_random=False))
 def test_the_laws_of_screening(
-    tmp_path_factory: pytest.TempPathFactory, changes: list[dict[str, Any]], per_batch: int, shuffle: random.Random
+    tmp_path_factory: pytest.TempPathFactory,
+    changes: list[dict[str, Any]],
+    per_batch: int,
+    shuffle: random.Random,
 ) -> None:
     """Conservation, one contact per person, no contact without consent, and independence of order and batches."""
     folder = tmp_path_factory.mktemp("laws")
@@ -209,8 +218,14 @@ def _holds_together(screened: Screened, read: int) -> None:
     counts = screened.counts.rows
     assert counts["read"] == read == sum(counts.values()) - read
     assert counts["accepted"] == screened.accepted.num_rows
-    assert counts["rejected"] == screened.rejections.num_rows == sum(screened.counts.rejected_by_reason.values())
-    assert counts["no_consent"] == screened.no_consent.num_rows == sum(screened.counts.no_consent_by_reason.values())
+    assert (
+        counts["rejected"] == screened.rejections.num_rows == sum(screened.counts.rejected_by_reason.values())
+    )
+    assert (
+        counts["no_consent"]
+        == screened.no_consent.num_rows
+        == sum(screened.counts.no_consent_by_reason.values())
+    )
     emails = screened.accepted["email"].to_pylist()
     assert len(set(emails)) == len(emails)
     assert screened.accepted["_address_hash"].to_pylist() == [person(email) for email in emails]
@@ -255,11 +270,15 @@ def test_positions_run_through_all_batches(tmp_path: Path) -> None:
 
 def test_an_unchanged_bad_row_is_not_new_and_a_mended_one_leaves(tmp_path: Path) -> None:
     """First seen stays, times seen counts on; a row that changed, though still bad, begins anew."""
-    rows = rows_of({"age": 999}, {"age": 998, "email": "b@example.com"}, {"age": 997, "email": "c@example.com"})
+    rows = rows_of(
+        {"age": 999}, {"age": 998, "email": "b@example.com"}, {"age": 997, "email": "c@example.com"}
+    )
     pq.write_table(on_disk(rows, tmp_path).rejections, tmp_path / "former.parquet")
     tomorrow = NOW + dt.timedelta(days=1)
     mended = rows_of(
-        {"age": 999, "updated_at": tomorrow}, {"age": 30, "email": "b@example.com"}, {"age": 131, "email": "c@example.com"}
+        {"age": 999, "updated_at": tomorrow},
+        {"age": 30, "email": "b@example.com"},
+        {"age": 131, "email": "c@example.com"},
     )
     found = on_disk(mended, tmp_path, now=tomorrow, former=tmp_path / "former.parquet").rejections.to_pylist()
     seen = {row["source_key"]: (row["first_seen"], row["last_seen"], row["times_seen"]) for row in found}
@@ -277,7 +296,9 @@ def test_without_a_key_a_bad_row_is_known_by_its_content(tmp_path: Path) -> None
 
 def _with(name: str, column: Any) -> pa.Table:
     table = rows_of(*({"email": f"p{number}@example.com"} for number in range(4)))
-    return table.set_column(table.column_names.index(name), name, pa.array(column) if isinstance(column, list) else column)
+    return table.set_column(
+        table.column_names.index(name), name, pa.array(column) if isinstance(column, list) else column
+    )
 
 
 FOUR = 4
