@@ -54,11 +54,11 @@ def consent_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
 
 
 def against_former_runs(
-    key: dg.AssetKey, summary: Mapping[str, Any], former: Sequence[Mapping[str, Any]]
+    key: dg.AssetKey, run: Mapping[str, Any], former: Sequence[Mapping[str, Any]]
 ) -> Iterator[dg.AssetCheckResult]:
-    """What a run's summary says beside those of the runs before it."""
+    """What the numbers of a run say beside the summaries of the runs before it."""
     rows = usual.compare(
-        summary["rows"]["read"],
+        run["rows"]["read"],
         [each["rows"]["read"] for each in former],
         times=ROWS_TIMES,
         slack=ROWS_SLACK,
@@ -71,7 +71,7 @@ def against_former_runs(
         facts={"rows_read": int(rows.value), "usual_rows": rows.usual, "former_runs": rows.runs},
     )
     seconds = usual.compare(
-        _seconds_per_payload(summary),
+        _seconds_per_payload(run),
         [_seconds_per_payload(each) for each in former if each["payloads"]],
         times=SECONDS_TIMES,
         slack=SECONDS_SLACK,

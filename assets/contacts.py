@@ -16,7 +16,8 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 
-from assets import metadata
+from assets import metadata, shown
+from assets.checks import consent_spec, consent_stays_valid
 from assets.failures import told_to_dagster
 from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run
 from assets.rules import comparison, guards, screening
@@ -54,6 +55,7 @@ def screened_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
                 deps=[dg.AssetKey([sync.name, "source_rows"])],
                 owners=owners,
                 kinds={"pandas", "parquet"},
+                tags=metadata.tags_of(sync, personal_data="addresses"),
                 description="Rows with consent, a valid address and valid fields: one contact per address.",
             ),
             dg.AssetSpec(
@@ -61,13 +63,13 @@ def screened_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
                 deps=[dg.AssetKey([sync.name, "source_rows"])],
                 owners=owners,
                 kinds={"pandas", "parquet"},
+                tags=metadata.tags_of(sync, personal_data="source-keys"),
                 description="Rows that were refused: source key, column, reason and remedy; no values.",
             ),
         ],
         check_specs=[
-            dg.AssetCheckSpec("every_row_is_counted", asset=accepted, blocking=True),
-            dg.AssetCheckSpec("source_is_not_empty", asset=accepted, blocking=True),
-            dg.AssetCheckSpec("few_rows_are_rejected", asset=rejections, blocking=True),
+            *check_specs(sync, accepted=accepted, rejections=rejections),
+            consent_spec(accepted),
         ],
     )
     @told_to_dagster
@@ -82,11 +84,28 @@ def screened_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
             )
             for partition in partitions_of_run(context)
         }
-        yield metadata.of_partitions(context, {name: each.rows for name, each in found.items()}, key=accepted)
         yield metadata.of_partitions(
-            context, {name: each.rejected_by_reason for name, each in found.items()}, key=rejections
+            context,
+            {
+                name: shown.of_accepted_contacts(
+                    store.lake, sync, name, rows=each.rows, no_consent=each.no_consent_by_reason
+                )
+                for name, each in found.items()
+            },
+            key=accepted,
+        )
+        yield metadata.of_partitions(
+            context,
+            {
+                name: shown.of_rejections(
+                    store.lake, sync, name, rows=each.rows, reasons=each.rejected_by_reason
+                )
+                for name, each in found.items()
+            },
+            key=rejections,
         )
         yield from checks(sync, found.values(), accepted=accepted, rejections=rejections)
+        yield consent_stays_valid(store.lake, sync, accepted, partitions=tuple(found))
 
     return _screened
 
@@ -192,6 +211,27 @@ def added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     for each in counts:
         rows.update(each)
     return dict(rows)
+
+
+def check_specs(sync: Sync, *, accepted: dg.AssetKey, rejections: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """The checks that stop a run before anything is sent."""
+    words = (
+        ("every_row_is_counted", accepted, "Rows read are accepted, rejected, no_consent, duplicate or erased."),
+        (
+            "source_is_not_empty",
+            accepted,
+            f"The source gave at least {sync.guards.min_rows} rows (guards.min_rows); a single day or bucket may be empty.",
+        ),
+        (
+            "few_rows_are_rejected",
+            rejections,
+            f"At most {sync.guards.max_rejected} of the rows are rejected (guards.max_rejected).",
+        ),
+    )
+    return [
+        dg.AssetCheckSpec(name, asset=key, blocking=True, description=description)
+        for name, key, description in words
+    ]
 
 
 def checks(

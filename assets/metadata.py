@@ -35,15 +35,19 @@ MEANINGS = {
 
 
 def of_partitions(
-    context: dg.AssetExecutionContext, facts: Mapping[str, Facts], *, key: dg.AssetKey | None = None
+    context: dg.AssetExecutionContext,
+    facts: Mapping[str, Facts],
+    *,
+    key: dg.AssetKey | None = None,
+    of_run: Facts | None = None,
 ) -> dg.MaterializeResult[None]:
-    """The result of an asset whose partitions have numbers of their own."""
+    """The result of an asset whose partitions have numbers of their own; `of_run` holds for all of them together."""
     asset_key = key or context.asset_key
     for partition, each in facts.items():
         if partition != WHOLE:
             context.add_asset_metadata(_of_one(each), asset_key=asset_key, partition_key=partition)
     total = facts[WHOLE] if set(facts) == {WHOLE} else {}
-    return dg.MaterializeResult(asset_key=asset_key, metadata=dict(total))
+    return dg.MaterializeResult(asset_key=asset_key, metadata={**total, **(of_run or {})})
 
 
 def _of_one(facts: Facts) -> dict[str, Any]:
@@ -150,8 +154,8 @@ def bars(rows: Sequence[tuple[str, int, str]], *, whole: int) -> str:
 
 def _bar(count: int, most: int) -> str:
     """At least a sliver for whatever is there."""
-    eighths = max(1, round(count / most * BAR_WIDTH * 8)) if count else 0
-    return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
+    whole, eighths = divmod(max(1, round(count / most * BAR_WIDTH * 8)) if count else 0, 8)
+    return "█" * whole + " ▏▎▍▌▋▊▉"[eighths].strip()
 
 
 def _remedy(reason: str) -> str:

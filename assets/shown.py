@@ -57,16 +57,16 @@ def of_pending_file(lake: Lake, path: str, *, gone: int) -> dict[str, Any]:
 
 
 def of_contact_imports(
-    sync: Sync, partition: str, *, rows: Mapping[str, int], summary: Mapping[str, Any]
+    sync: Sync, partition: str, *, rows: Mapping[str, int], run: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Where every row of a partition has ended, and what the run cost."""
-    numbers = {name: summary[name] for name in ("requests", "retries", "payloads", "seconds", "ambiguous")}
+    numbers = {name: run[name] for name in ("requests", "retries", "payloads", "seconds", "ambiguous")}
     return {
         "where_every_row_went": metadata.where_rows_went(rows),
-        "rejected_by_reason": metadata.by_reason(summary["rejected_by_reason"], read=summary["rows"]["read"]),
+        "rejected_by_reason": metadata.by_reason(run["rejected_by_reason"], read=run["rows"]["read"]),
         **metadata.of_rows(rows),
         **numbers,
         "rejections": dg.MetadataValue.asset(dg.AssetKey([sync.name, "rejections"])),
         "rejected_rows_lie_in": file_of(sync, "rejections", partition),
-        "summary": f"summaries/{sync.name}/{summary['run_id']}.json",
+        "summary": f"summaries/{sync.name}/{run['run_id']}.json",
     }

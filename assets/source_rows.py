@@ -6,7 +6,7 @@ Belongs here: from a sync to a read of the warehouse. Not here: any judgement ab
 import dagster as dg
 import pyarrow as pa
 
-from assets import metadata
+from assets import metadata, shown
 from assets.failures import told_to_dagster
 from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run, window_of
 from assets.rules.sync import Source, Sync
@@ -28,6 +28,7 @@ def source_rows(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         group_name=sync.name,
         owners=owners,
         kinds={"parquet"},
+        tags=metadata.tags_of(sync, personal_data="addresses"),
         deps=[dg.AssetKey(list(sync.source.asset))] if sync.source.asset else [],
         partitions_def=partitions_of(sync),
         backfill_policy=backfill_policy_of(sync),
@@ -48,7 +49,8 @@ def source_rows(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
             )
             for partition in partitions_of_run(context)
         }
-        return metadata.of_partitions(context, {key: {"rows": rows} for key, rows in counts.items()})
+        facts = {key: shown.of_source_rows(store.lake, sync, key, rows=rows) for key, rows in counts.items()}
+        return metadata.of_partitions(context, facts)
 
     return _source_rows
 
