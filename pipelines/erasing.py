@@ -22,7 +22,7 @@ from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
 from resources.store.store import Store
 
-JOB = "erase_people"
+JOB, STEP = "erase_people", "erase_people_of_file"
 
 
 class EraseConfig(dg.Config):
@@ -34,7 +34,7 @@ class EraseConfig(dg.Config):
 def erase_people_job(syncs: Sequence[Sync]) -> dg.JobDefinition:
     """Delete people at Mailtrap and in every table here, and keep them out."""
 
-    @dg.op(name=JOB, pool="mailtrap", description="Delete people at Mailtrap and here, and keep them out.")
+    @dg.op(name=STEP, pool="mailtrap", description="Delete people at Mailtrap and here, and keep them out.")
     @told_to_dagster
     def _erase(
         context: dg.OpExecutionContext,
@@ -86,7 +86,7 @@ def erase(environ: Mapping[str, str], *, file: Path, as_json: bool = False) -> i
     requested = erasure.read_file(path)
     definitions = build_definitions(syncs, environ=environ)
     with instance_of(known) as instance:
-        ran = run_job(definitions, JOB, instance=instance, config={"ops": {JOB: {"config": {"file": path}}}})
+        ran = run_job(definitions, JOB, instance=instance, config={"ops": {STEP: {"config": {"file": path}}}})
     lake, kept = Lake(known.lake), erasure.receipt_path(ran.run_id)
     receipt = json.loads(lake.read_bytes(kept)) if lake.exists(kept) else {}
     unreadable = requested.unreadable_lines
