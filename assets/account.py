@@ -40,6 +40,10 @@ from resources.store.store import Store
 SUPPRESSIONS = "mailtrap/suppressions/latest.parquet"
 UNSUBSCRIBED = "mailtrap/unsubscribed/latest.parquet"
 PEOPLE = "mailtrap/people/latest.parquet"
+OPT_OUTS_BY_US = "mailtrap/opt_outs/by_us"
+"""People whose no went when their contact was deleted: keyed hashes."""
+OPT_OUTS_REQUESTED = "mailtrap/opt_outs/requested"
+"""People who asked to be left alone, in tables of such requests: keyed hashes."""
 MAX_AGE_SECONDS = 86_400.0
 PROMPT = Patience(wait_seconds=600.0, resumed_at_most_seconds=300.0)
 """For a sync that waits: an export asked for by a dead run must be young, or it would miss who left since."""
@@ -404,7 +408,8 @@ def _mailtrap_asset(
             key_prefix="mailtrap",
             group_name="mailtrap",
             owners=list(owners) or None,
-            kinds={"parquet"},
+            kinds={"parquet", "mailtrap"},
+            tags=metadata.tags_of(None, personal_data="none" if name in ("lists", "fields") else "addresses"),
             description=description,
         )(told_to_dagster(body))
 

@@ -317,7 +317,8 @@ def exported_contacts(*, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
         key_prefix="mailtrap",
         group_name="mailtrap",
         owners=list(owners) or None,
-        kinds={"parquet"},
+        kinds={"parquet", "mailtrap"},
+        tags=metadata.tags_of(None, personal_data="addresses"),
         description="Mailtrap's contacts as typed Parquet. A filtered one has its own place and never replaces "
         "everyone; cells that do not fit their field's type are null, and kept as text in `misfits`.",
     )

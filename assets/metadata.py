@@ -11,6 +11,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.partitions import WHOLE
+from assets.rules import guards
 from assets.rules.rejection import Reason
 from assets.rules.sync import Sync
 from resources.lake import Lake
@@ -18,20 +19,8 @@ from resources.lake import Lake
 Number = int | float
 Facts = Mapping[str, Any]
 PERSONAL_DATA = "contacts/personal_data"
-BAR_WIDTH = 30
-MEANINGS = {
-    "accepted": "told to Mailtrap, and proven",
-    "unchanged": "told before, the same values",
-    "stale": "older than what was told",
-    "rejected": "break a rule",
-    "no_consent": "no clear, current yes",
-    "duplicate": "a newer row of the person counts",
-    "unsubscribed": "unsubscribed at Mailtrap",
-    "suppressed": "suppressed at Mailtrap",
-    "erased": "asked to be forgotten",
-    "over_limit": "the plan has no room",
-    "pending": "not proven yet",
-}
+BAR_WIDTH = 16
+"""So that a chart fits in the table of a page without being cut off."""
 
 
 def of_partitions(
@@ -89,8 +78,15 @@ def columns(schema: pa.Schema, *, described: Mapping[str, str] | None = None) ->
     """A schema for the UI; Arrow's names of types are what an analyst reads in Parquet."""
     described = described or {}
     return dg.TableSchema(
-        [dg.TableColumn(each.name, str(each.type), description=described.get(each.name)) for each in schema]
+        [
+            dg.TableColumn(each.name, _type_name(each.type), description=described.get(each.name))
+            for each in schema
+        ]
     )
+
+
+def _type_name(type_: pa.DataType) -> str:
+    return "uuid" if isinstance(type_, pa.UuidType) else str(type_)
 
 
 def table(rows: Sequence[tuple[str, Number | str]], *, head: tuple[str, str]) -> dg.MarkdownMetadataValue:
@@ -109,8 +105,8 @@ def table(rows: Sequence[tuple[str, Number | str]], *, head: tuple[str, str]) ->
 def where_rows_went(rows: Mapping[str, int]) -> dg.MarkdownMetadataValue:
     """A chart of text: where every row that was read has ended."""
     read = rows.get("read", 0)
-    ended = [(name, rows.get(name, 0), meaning) for name, meaning in MEANINGS.items() if rows.get(name, 0)]
-    counted = sum(count for _, count, _ in ended)
+    ended = [(name, rows.get(name, 0)) for name in guards.OUTCOMES if rows.get(name, 0)]
+    counted = sum(count for _, count in ended)
     verdict = "every row is counted once" if counted == read else f"{read - counted:,} rows are not counted"
     return dg.MetadataValue.md(
         f"**{read:,} rows read**; {verdict}.\n\n```text\n{bars(ended, whole=read)}\n```"
@@ -122,7 +118,7 @@ def by_reason(counts: Mapping[str, int], *, read: int) -> dg.MarkdownMetadataVal
     if not counts:
         return dg.MetadataValue.md("No row was rejected.")
     ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
-    chart = bars([(name, count, "") for name, count in ordered], whole=sum(counts.values()))
+    chart = bars(ordered, whole=sum(counts.values()))
     remedies = "\n".join(f"* `{name}`: {_remedy(name)}" for name, _ in ordered)
     rejected = sum(counts.values())
     return dg.MetadataValue.md(
@@ -134,21 +130,20 @@ def by_reason(counts: Mapping[str, int], *, read: int) -> dg.MarkdownMetadataVal
 def counts(rows: Mapping[str, int], *, nothing: str) -> dg.MarkdownMetadataValue:
     """Counts by name, the largest first, as a chart of text."""
     ordered = sorted(rows.items(), key=lambda each: (-each[1], each[0]))
-    chart = bars([(name, count, "") for name, count in ordered], whole=sum(rows.values()))
+    chart = bars(ordered, whole=sum(rows.values()))
     return dg.MetadataValue.md(f"```text\n{chart}\n```" if ordered else nothing)
 
 
-def bars(rows: Sequence[tuple[str, int, str]], *, whole: int) -> str:
+def bars(rows: Sequence[tuple[str, int]], *, whole: int) -> str:
     """Lines of name, count, share and bar, in columns."""
     if not rows:
         return "nothing"
-    name_width = max(len(name) for name, _, _ in rows)
-    count_width = max(len(f"{count:,}") for _, count, _ in rows)
-    most = max(count for _, count, _ in rows)
+    name_width = max(len(name) for name, _ in rows)
+    count_width = max(len(f"{count:,}") for _, count in rows)
+    most = max(count for _, count in rows)
     return "\n".join(
-        f"{name:<{name_width}}  {count:>{count_width},}  {share(count, whole):>6.1%}  "
-        f"{_bar(count, most):<{BAR_WIDTH}}  {words}".rstrip()
-        for name, count, words in rows
+        f"{name:<{name_width}}  {count:>{count_width},}  {share(count, whole):>6.1%}  {_bar(count, most)}"
+        for name, count in rows
     )
 
 

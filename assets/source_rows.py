@@ -12,6 +12,7 @@ from assets.partitions import backfill_policy_of, file_of, partitions_of, partit
 from assets.rules.sync import Source, Sync
 from assets.rules.traces import People, is_of
 from assets.steady import steady
+from assets.warehouse_tables import key_of
 from resources.lake import Lake
 from resources.store.store import Store
 from resources.warehouses.contract import Files, Query, Relation, Table, Warehouse
@@ -29,7 +30,7 @@ def source_rows(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         owners=owners,
         kinds={"parquet"},
         tags=metadata.tags_of(sync, personal_data="addresses"),
-        deps=[dg.AssetKey(list(sync.source.asset))] if sync.source.asset else [],
+        deps=[key_of(sync)],
         partitions_def=partitions_of(sync),
         backfill_policy=backfill_policy_of(sync),
         description="Rows as the warehouse gave them: the columns that the sync names, nothing else.",
