@@ -23,11 +23,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from assets import contacts, evidence, ledger, metadata, shown, summary
-from assets.account import Knowledge, refresh_knowledge
+from assets.account import OPT_OUTS_BY_US, OPT_OUTS_REQUESTED, Knowledge, refresh_knowledge
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Pace, Timing
 from assets.failures import told_to_dagster
 from assets.partitions import WHOLE, backfill_policy_of, file_of, partitions_of, partitions_of_run
-from assets.pending import PENDING_SCHEMA, ROWS_PER_GROUP, Pending, write_gone
+from assets.pending import PENDING_SCHEMA, ROWS_PER_GROUP, Pending, leavers_not_in, write_gone
 from assets.preparation import prepare
 from assets.rules import comparison, guards
 from assets.rules.comparison import TOLD_SCHEMA, Change, Told, Withheld
@@ -74,6 +74,7 @@ def pending_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         tags=metadata.tags_of(sync, personal_data="addresses"),
         deps=[
             dg.AssetKey([sync.name, "accepted_contacts"]),
+            dg.AssetKey([sync.name, "departures"]),
             *(
                 dg.AssetKey(["mailtrap", name])
                 for name in ("fields", "lists", "suppressions", "unsubscribed")
@@ -327,7 +328,16 @@ def withheld_from(
     return Withheld(
         erased=tombstones_as_file(stack, store),
         suppressed=local([knowledge.suppressions]),
-        unsubscribed=local([knowledge.unsubscribed]),
+        unsubscribed=local(
+            [
+                knowledge.unsubscribed,
+                *(
+                    each
+                    for folder in (OPT_OUTS_BY_US, OPT_OUTS_REQUESTED)
+                    for each in store.lake.list(folder)
+                ),
+            ]
+        ),
         no_consent=days,
     )
 
@@ -372,12 +382,16 @@ def _gone(
     for partition in partitions:
         present = [
             stack.enter_context(tables.local(file_of(sync, table, partition)))
-            for table in ("accepted_contacts", "rejections", "no_consent")
+            for table in ("accepted_contacts", "no_consent")
         ]
         scope = None if partition == WHOLE else partition
         leavers = list(
             comparison.gone(connection, present=present, told=told, partition=scope, withheld=withheld)
         )
+        if leavers and tables.rows(file_of(sync, "rejections", partition)):
+            leavers = leavers_not_in(
+                tables, file_of(sync, "source_rows", partition), sync, leavers, key=store.key
+            )
         gone = sum(batch.num_rows for batch in leavers)
         if guarded:
             held = told_people(connection, told, scope)

@@ -89,6 +89,7 @@ def account_for(compared: Mapping[str, Mapping[str, int]], told: Told) -> dict[s
 def keep(lake: Lake, delivery: Delivery, sent: Sent) -> None:
     """Write the summary of the run that made a delivery."""
     partitions = delivery.facts["partitions"]
+    departed = departed_in(lake, delivery.sync, delivery.run_id)
     summary = {
         "schema": 1,
         "sync": delivery.sync,
@@ -99,10 +100,10 @@ def keep(lake: Lake, delivery: Delivery, sent: Sent) -> None:
         "outcome": sent.outcome,
         "rows": sent.rows,
         "rejected_by_reason": dict(sent.rejected_by_reason),
-        "gone": dict(sent.gone),
+        "gone": {**sent.gone, **departed["gone"]},
         "payloads": sent.told.payloads,
         "imports": sent.told.imports,
-        "requests": sent.requests,
+        "requests": sent.requests + departed["requests"],
         "retries": sent.retries,
         "ambiguous": sent.told.ambiguous,
     }
@@ -117,6 +118,19 @@ def keep_of_killed(lake: Lake, delivery: Delivery, told: Told) -> None:
         delivery.facts, told, started_at=delivery.opened_at, ended_at=time.time(), requests=told.attempts
     )
     keep(lake, delivery, found)
+
+
+def note_departed(lake: Lake, sync: str, *, run_id: str, gone: Mapping[str, int], requests: int) -> None:
+    """How many people a run took away before its imports, for its summary."""
+    facts = {"gone": dict(gone), "requests": requests}
+    lake.write_bytes(f"{sync}/departures/{run_id}.json", json.dumps(facts).encode())
+
+
+def departed_in(lake: Lake, sync: str, run_id: str) -> dict[str, Any]:
+    """The same again: people by what was done, and the requests that it took."""
+    path = f"{sync}/departures/{run_id}.json"
+    found: dict[str, Any] = {"gone": {}, "requests": 0}
+    return found if not lake.exists(path) else json.loads(lake.read_bytes(path))
 
 
 def summary_path(sync: str, run_id: str) -> str:

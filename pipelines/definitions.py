@@ -14,6 +14,7 @@ import dagster as dg
 from assets import account
 from assets.changes import pending_contacts
 from assets.contacts import screened_contacts
+from assets.departures import departures
 from assets.exports import exported_contacts
 from assets.imports import contact_imports
 from assets.rules.sync import Sync, SyncFileError
@@ -64,7 +65,7 @@ def assets_of(sync: Sync) -> list[dg.AssetsDefinition]:
     owners = list(sync.owners) or DEFAULT_OWNERS
     return [
         make(sync, owners=owners)
-        for make in (source_rows, screened_contacts, pending_contacts, contact_imports)
+        for make in (source_rows, screened_contacts, departures, pending_contacts, contact_imports)
     ]
 
 

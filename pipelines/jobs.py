@@ -64,7 +64,10 @@ def drift_job(sync: Sync) -> "UnresolvedAssetJobDefinition":
 
 
 def _tables(sync: Sync) -> dg.AssetSelection:
-    names = ("source_rows", "accepted_contacts", "rejections", "pending_contacts", "contact_imports")
+    names = (
+        *("source_rows", "accepted_contacts", "rejections"),
+        *("departures", "pending_contacts", "contact_imports"),
+    )
     return dg.AssetSelection.assets(*(dg.AssetKey([sync.name, name]) for name in names))
 
 

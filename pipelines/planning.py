@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from assets import contacts, ledger
+from assets import contacts, departures, ledger
 from assets.changes import Found, digest_of, find_pending, known_about, names_in_rows, told_people
 from assets.partitions import WHOLE, file_of, partitions_of
 from assets.preparation import inspected, list_ids
 from assets.rules import comparison, guards
+from assets.rules.leaving import act_of
 from assets.rules.sync import Sync
 from assets.source_rows import erased_people, extract
 from pipelines import printing
@@ -116,9 +117,7 @@ def planned(ground: Ground, chosen: Sync, *, partitions: Sequence[str], full: bo
     with store.lake.scratch() as folder:
         tables = Lake(folder)
         for partition in partitions:
-            extract(
-                ground.warehouse, tables, chosen, partition=partition, erased=erased_people(store)
-            )
+            extract(ground.warehouse, tables, chosen, partition=partition, erased=erased_people(store))
             contacts.screen(tables, chosen, partition=partition, key=store.key, now=began)
         seen, lists = inspected(ground.client, chosen)
         by_name = {each.name: each.id for each in lists} | dict.fromkeys(seen.to_create_lists, 0)
@@ -153,6 +152,8 @@ def _numbers(
     pending = rows["pending"]
     payloads = math.ceil(found.rows / ground.known.rows_per_payload)
     limit = ground.known.contacts_limit
+    leaving = departing(ground.store, chosen, partitions=partitions, tables=tables)
+    requests = payloads * REQUESTS_PER_PAYLOAD + sum(leaving.gone.values()) * departures.REQUESTS_PER_PERSON
     screened = [contacts.facts_of(tables, chosen, partition) for partition in partitions]
     return {
         "schema": 1,
@@ -172,14 +173,19 @@ def _numbers(
         ),
         "rejected_by_reason": _summed(screened, "rejected_by_reason"),
         "no_consent_by_reason": _summed(screened, "no_consent_by_reason"),
-        "gone": dict(found.gone),
+        "gone": leaving.gone
+        if chosen.when_gone in ("unsubscribe", "delete")
+        else {**found.gone, **leaving.gone},
         "payloads": payloads,
         "imports": [],
-        "requests": payloads * REQUESTS_PER_PAYLOAD,
-        "minutes": round(payloads * REQUESTS_PER_PAYLOAD * limit.seconds / limit.requests / 60, 2),
+        "requests": requests,
+        "minutes": round(requests * limit.seconds / limit.requests / 60, 2),
         "retries": 0,
         "ambiguous": 0,
-        "guards": _guards(ground.store, chosen, found, rows=rows),
+        "guards": [
+            *_guards(ground.store, chosen, found, rows=rows),
+            *(_sentence(each) for each in leaving.verdicts if each.stops),
+        ],
     }
 
 
@@ -229,7 +235,28 @@ def _guards(store: Store, chosen: Sync, found: Found, *, rows: Mapping[str, int]
             told = stack.enter_context(ledger.told(store.journal, store.lake, chosen.name))
             held = told_people(connection, told, None)
         verdicts.append(guards.too_many_gone(chosen, gone=sum(found.gone.values()), told=held))
-    return [f"A guard would stop this: {each.happened} {each.remedy}" for each in verdicts if each.stops]
+    return [_sentence(each) for each in verdicts if each.stops]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """How many people would be taken away, by what would be done, and what the guards say to it."""
+
+    gone: dict[str, int]
+    verdicts: Sequence[guards.Verdict]
+
+
+def departing(store: Store, chosen: Sync, *, partitions: Sequence[str], tables: Lake) -> Leaving:
+    """Who would be unsubscribed, taken off lists, or deleted, one by one, before anything is sent."""
+    verdicts, leavers = departures.find(store, chosen, partitions=partitions, tables=tables)
+    counts: Counter[str] = Counter()
+    for each in leavers["why"].value_counts().to_pylist():
+        counts[departures.PAST[act_of(chosen, each["values"])]] += each["counts"]
+    return Leaving(dict(counts), verdicts)
+
+
+def _sentence(verdict: guards.Verdict) -> str:
+    return f"A guard would stop this: {verdict.happened} {verdict.remedy}"
 
 
 def _summed(screened: Sequence[Mapping[str, Any]], name: str) -> dict[str, int]:

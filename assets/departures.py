@@ -1,0 +1,323 @@
+"""departures: people who said no to us are taken away at Mailtrap, one by one, before anything is sent in bulk.
+
+Belongs here: finding them, their addresses, and doing it in steps that a killed run goes on from. Whoever is done has a
+ledger row without a fingerprint: Mailtrap holds them no longer for this sync. Nobody is ever subscribed again. Not
+here: who leaves and what that asks for (`rules/leaving`).
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pyarrow as pa
+
+from assets import contacts, evidence, ledger
+from assets.account import OPT_OUTS_BY_US
+from assets.changes import settle_under, told_people, tombstones_as_file
+from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
+from assets.failures import told_to_dagster
+from assets.partitions import (
+    WHOLE,
+    backfill_policy_of,
+    file_of,
+    label,
+    partitions_of,
+    partitions_of_run,
+)
+from assets.rules import cells, comparison, guards
+from assets.rules.comparison import TOLD_SCHEMA, Withheld
+from assets.rules.leaving import LEAVERS, Act, act_of, said_no, too_many_leave
+from assets.rules.sync import DayPartition, Sync
+from assets.rules.traces import People, hashes_of, is_of, read_address
+from assets.summary import note_departed
+from resources.errors import ConnectorError
+from resources.journal import Lease
+from resources.lake import Lake
+from resources.mailtrap.client import MailtrapClient
+from resources.store.store import Store
+
+SENDERS = 4
+PEOPLE_PER_STEP = 40
+REQUESTS_PER_PERSON = 2
+"""One GET, so that nobody is made anew by being unsubscribed; one PATCH or DELETE."""
+OPT_OUTS_SCHEMA = pa.schema([("address_hash", pa.uuid()), ("reason", pa.string())])
+
+
+@dataclass(frozen=True, slots=True)
+class Leaver:
+    """Somebody to be taken away."""
+
+    hash: bytes
+    address: str = field(repr=False)
+    act: Act
+    why: str
+    row: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(slots=True)
+class Departed:
+    """What came of it, in numbers."""
+
+    by_act: Counter[str] = field(default_factory=Counter)
+    """How many people were unsubscribed, unlisted, deleted."""
+    outcomes: Counter[str] = field(default_factory=Counter)
+    """How Mailtrap had them: done, already, not_there; and without_address, whom we could not name."""
+    requests: int = 0
+
+    def facts(self) -> dict[str, int]:
+        """For the summary and the UI."""
+        return {**self.by_act, **{f"people_{name}": count for name, count in self.outcomes.items()}}
+
+
+def departures(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
+    """The asset of one sync."""
+
+    @dg.asset(
+        name="departures",
+        key_prefix=sync.name,
+        group_name=sync.name,
+        owners=owners,
+        kinds={"mailtrap"},
+        deps=[dg.AssetKey([sync.name, name]) for name in ("accepted_contacts", "rejections")],
+        partitions_def=partitions_of(sync),
+        backfill_policy=backfill_policy_of(sync),
+        pool="mailtrap",
+        description="People whom Mailtrap was told about and who now say no: unsubscribed one by one, ahead of all "
+        "imports; people whose consent lapsed leave the lists of this sync. Nobody is ever resubscribed.",
+    )
+    @told_to_dagster
+    def _departures(
+        context: dg.AssetExecutionContext,
+        mailtrap: dg.ResourceParam[MailtrapClient],
+        store: dg.ResourceParam[Store],
+    ) -> dg.MaterializeResult[None]:
+        partitions = partitions_of_run(context)
+        departed = depart(mailtrap, store, sync, partitions=partitions, run_id=context.run_id)
+        facts = {**departed.facts(), "requests": departed.requests}
+        if partitions != (WHOLE,):
+            return dg.MaterializeResult(metadata={"partitions": label(partitions), **facts})
+        return dg.MaterializeResult(metadata=facts)
+
+    return _departures
+
+
+def depart(
+    client: MailtrapClient, store: Store, sync: Sync, *, partitions: Sequence[str], run_id: str
+) -> Departed:
+    """Take away everyone of these partitions who leaves; goes on where a killed run stopped."""
+    departed, before = Departed(), client.usage_counts
+    verdicts, leavers = find(store, sync, partitions=partitions)
+    contacts.stop_at_guards(verdicts)
+    if leavers.num_rows:
+        with store.journal.lease(
+            f"account:{client.account_id}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS
+        ) as lease:
+            if any(act_of(sync, why) == "delete" for why in leavers["why"].unique().to_pylist()):
+                settle_under(client, store, lease)  # an import that ends later would make the contact anew
+            people = named(store.lake, sync, leavers, key=store.key, partitions=partitions)
+            departed.outcomes["without_address"] += leavers.num_rows - len(people)
+            for first in range(0, len(people), PEOPLE_PER_STEP):
+                _step(client, store, sync, people[first : first + PEOPLE_PER_STEP], departed, lease=lease)
+            ledger.merge(store.journal, store.lake, sync.name, lease=lease)
+    departed.requests = client.usage_counts.requests - before.requests
+    departed.outcomes = +departed.outcomes
+    note_departed(store.lake, sync.name, run_id=run_id, gone=departed.by_act, requests=departed.requests)
+    return departed
+
+
+# Who
+
+
+def find(
+    store: Store, sync: Sync, *, partitions: Sequence[str], tables: Lake | None = None
+) -> tuple[list[guards.Verdict], pa.Table]:
+    """Everyone who leaves, by keyed hash, and what the guards say about it. A plan has its tables elsewhere."""
+    lake = tables or store.lake
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(comparison.connect(stack.enter_context(store.lake.scratch())))
+        told = stack.enter_context(ledger.told(store.journal, store.lake, sync.name))
+        if told.base is None and not told.parts:
+            return [], LEAVERS.empty_table()
+
+        def local(table: str, partition: str) -> Path:
+            return stack.enter_context(lake.local(file_of(sync, table, partition)))
+
+        noes = said_no(
+            connection,
+            told=told,
+            no_consent=[local("no_consent", each) for each in partitions],
+            accepted=[local("accepted_contacts", each) for each in partitions],
+            dated=isinstance(sync.source.partition, DayPartition),
+        )
+        tables_found = [pa.Table.from_batches([batch]).cast(LEAVERS) for batch in noes]
+        erased = Withheld(erased=tombstones_as_file(stack, store))
+        verdicts = []
+        if leaving := sum(each.num_rows for each in tables_found):
+            held = told_people(connection, told, None)
+            verdicts.append(too_many_leave(sync, leaving=leaving, told=held))
+        if sync.mode == "mirror" and sync.when_gone in ("unsubscribe", "delete"):
+            for partition in partitions:
+                present = [
+                    local(name, partition) for name in ("accepted_contacts", "rejections", "no_consent")
+                ]
+                scope = None if partition == WHOLE else partition
+                gone = [
+                    _gone(batch)
+                    for batch in comparison.gone(
+                        connection, present=present, told=told, partition=scope, withheld=erased
+                    )
+                ]
+                count = sum(each.num_rows for each in gone)
+                held = told_people(connection, told, scope)
+                verdicts.append(guards.too_many_gone(sync, gone=count, told=held))
+                tables_found += gone
+    return verdicts, pa.concat_tables([LEAVERS.empty_table(), *tables_found])
+
+
+def _gone(batch: pa.RecordBatch) -> pa.Table:
+    table = pa.Table.from_batches([batch])
+    return table.append_column("why", pa.repeat("gone", table.num_rows)).select(LEAVERS.names).cast(LEAVERS)
+
+
+def named(
+    lake: Lake, sync: Sync, leavers: pa.Table, *, key: bytes, partitions: Sequence[str]
+) -> list[Leaver]:
+    """The leavers with their addresses: from the evidence of what Mailtrap was told, else from this run's rows."""
+    rows = {bytes(row["address_hash"].bytes): row for row in leavers.to_pylist()}
+    addresses = _from_evidence(lake, sync, leavers)
+    missing = rows.keys() - addresses.keys()
+    if missing:
+        addresses |= dict(_from_rows(lake, sync, missing, key=key, partitions=partitions))
+    return [
+        Leaver(each, addresses[each], act_of(sync, row["why"]), row["why"], row)
+        for each, row in rows.items()
+        if each in addresses
+    ]
+
+
+def _from_evidence(lake: Lake, sync: Sync, leavers: pa.Table) -> dict[bytes, str]:
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(lake.local(path)) for path in lake.list(evidence.folder(sync.name))]
+        if not files:
+            return {}
+        connection = stack.enter_context(comparison.connect(stack.enter_context(lake.scratch())))
+        return _addresses(connection, files, leavers)
+
+
+def _addresses(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[Path], leavers: pa.Table
+) -> dict[bytes, str]:
+    connection.register("leavers", leavers.select(["address_hash"]))
+    listed = ", ".join(comparison.quoted(str(path)) for path in files)
+    query = f"""
+        select known.address_hash, any_value(known.email) as email from read_parquet([{listed}]) known
+        where known.address_hash in (select address_hash from leavers) group by known.address_hash
+    """
+    found = connection.sql(query).to_arrow_table().to_pylist()
+    return {row["address_hash"].bytes: row["email"] for row in found if row["email"]}
+
+
+def _from_rows(
+    lake: Lake, sync: Sync, missing: set[bytes], *, key: bytes, partitions: Sequence[str]
+) -> Iterator[tuple[bytes, str]]:
+    people = People.of_hashes(missing, key=key)
+    for partition in partitions:
+        for batch in lake.read(file_of(sync, "source_rows", partition), [sync.email]):
+            table = pa.Table.from_batches([batch])
+            theirs = table.filter(pa.array(is_of(table, people, email=sync.email)))
+            texts = cells.as_text(cells.plain(theirs[sync.email])).to_pylist()
+            addresses = [found for text in texts if (found := read_address(text or ""))]
+            yield from zip(hashes_of(addresses, key), addresses, strict=True)
+
+
+# Doing it
+
+
+def _step(
+    client: MailtrapClient,
+    store: Store,
+    sync: Sync,
+    people: Sequence[Leaver],
+    departed: Departed,
+    *,
+    lease: Lease,
+) -> None:
+    """Some people at a time; those who are done are noted before an error of another one ends the run."""
+    with ThreadPoolExecutor(SENDERS, thread_name_prefix="depart") as pool:
+        outcomes = list(pool.map(lambda each: _leave(client, each), people))
+    done = [
+        (each, outcome)
+        for each, outcome in zip(people, outcomes, strict=True)
+        if not isinstance(outcome, ConnectorError)
+    ]
+    keep_out(store.lake, sync, [each for each, outcome in done if outcome == "deleted_unsubscribed"])
+    if done:
+        rows = told_no_longer([each for each, _ in done])
+        path = ledger.write_part(store.lake, sync.name, rows)
+        store.journal.add_ledger_part(sync.name, path=path, rows=rows.num_rows, lease=lease)
+    for each, outcome in done:
+        departed.outcomes[outcome if outcome in ("already", "not_there") else "done"] += 1
+        departed.by_act[PAST[each.act]] += 1
+    for problem in (each for each in outcomes if isinstance(each, ConnectorError)):
+        raise problem
+
+
+PAST: dict[str, str] = {"unsubscribe": "unsubscribed", "unlist": "unlisted", "delete": "deleted"}
+
+
+def _leave(client: MailtrapClient, leaver: Leaver) -> str | ConnectorError:
+    """One person: looked at first, so that taking somebody away never makes them."""
+    try:
+        contact = client.get_contact(leaver.address, lane="unsubscribe")
+        if contact is None:
+            return "not_there"
+        if leaver.act == "delete":
+            client.delete_contact(leaver.address, lane="unsubscribe")
+            out = contact.status == "unsubscribed" or leaver.why == "requested"
+            return "deleted_unsubscribed" if out else "deleted"
+        if leaver.act == "unsubscribe":
+            if contact.status == "unsubscribed":
+                return "already"
+            client.upsert_contact(leaver.address, email=leaver.address, unsubscribed=True, lane="unsubscribe")
+            return "unsubscribed"
+        lists = sorted(set(leaver.row["list_ids"] or ()) & set(contact.list_ids or ()))
+        if not lists:
+            return "already"
+        client.upsert_contact(
+            leaver.address, email=leaver.address, list_ids_excluded=lists, lane="unsubscribe"
+        )
+    except ConnectorError as error:
+        return error
+    return "unlisted"
+
+
+def told_no_longer(people: Sequence[Leaver]) -> pa.Table:
+    """Ledger rows: Mailtrap holds these people no longer for this sync."""
+    rows = [
+        {
+            "address_hash": each.hash,
+            "fingerprint": None,
+            "as_of": each.row["as_of"],
+            "import_id": None,
+            "list_ids": [],
+            "partition": each.row["partition"],
+        }
+        for each in people
+    ]
+    return pa.Table.from_pylist(rows, TOLD_SCHEMA)
+
+
+def keep_out(lake: Lake, sync: Sync, people: Sequence[Leaver]) -> None:
+    """Remember people whose no went with their contact: a source that has them again must not bring them back."""
+    if not people:
+        return
+    path = f"{OPT_OUTS_BY_US}/{sync.name}-{people[0].hash.hex()}.parquet"
+    rows = [{"address_hash": each.hash, "reason": each.why} for each in people]
+    with lake.writer(path, OPT_OUTS_SCHEMA) as sink:
+        sink.write(pa.Table.from_pylist(rows, OPT_OUTS_SCHEMA))
