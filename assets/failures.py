@@ -13,7 +13,7 @@ import dagster as dg
 
 from resources.errors import ConnectorError
 
-NO_RUN_RETRY = {"dagster/retry_on_asset_or_op_failure": "false"}
+RUN_RETRY = "dagster/retry_on_asset_or_op_failure"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -42,8 +42,9 @@ def told_to_dagster(body: F) -> F:
 
 def as_failure(error: ConnectorError, context: dg.OpExecutionContext | None = None) -> dg.Failure:
     """The failure that Dagster stores and shows."""
-    if not error.retry_helps and context is not None:
-        context.instance.add_run_tags(context.run_id, NO_RUN_RETRY)
+    retry_helps = error.retry_helps or error.outcome == "transient"
+    if context is not None:
+        context.instance.add_run_tags(context.run_id, {RUN_RETRY: str(retry_helps).lower()})
     return dg.Failure(
         description=str(error),
         metadata={
@@ -52,7 +53,7 @@ def as_failure(error: ConnectorError, context: dg.OpExecutionContext | None = No
             "remedy": error.remedy,
             "outcome": error.outcome,
         },
-        allow_retries=error.retry_helps,
+        allow_retries=retry_helps,
     )
 
 

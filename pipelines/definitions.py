@@ -20,10 +20,14 @@ from assets.imports import contact_imports
 from assets.rules.sync import Sync, SyncFileError
 from assets.rules.sync_file import load_syncs
 from assets.source_rows import source_rows
+from assets.warehouse_tables import warehouse_tables
+from pipelines.alerts import alert_on_failure, alert_on_warnings
 from pipelines.erasing import erase_people_job
 from pipelines.jobs import export_job, full_resync_job, sync_job
 from pipelines.schedules import schedule_of
+from pipelines.sensors import sensors_of
 from resources import settings
+from resources.alerts.settings import AlertsResource
 from resources.errors import SettingsError
 from resources.mailtrap.settings import MailtrapResource
 from resources.store.settings import StoreResource
@@ -44,11 +48,18 @@ def build_definitions(
     jobs = {sync.name: sync_job(sync) for sync in found}
     return dg.Definitions(
         assets=[
+            *warehouse_tables(found),
             *mailtrap_assets(),
             *(asset for sync in found for asset in assets_of(sync)),
         ],
-        jobs=[export_job(), erase_people_job(found), *jobs.values(), *(full_resync_job(sync) for sync in found)],
+        jobs=[
+            export_job(),
+            erase_people_job(found),
+            *jobs.values(),
+            *(full_resync_job(sync) for sync in found),
+        ],
         schedules=[schedule_of(sync, jobs[sync.name]) for sync in found if sync.schedule],
+        sensors=[*sensors_of(found, jobs), alert_on_failure(), alert_on_warnings()],
         resources={**resources_from(environ), **(resources or {})},
         executor=dg.in_process_executor,
     )
@@ -128,6 +139,7 @@ def resources_from(environ: Mapping[str, str]) -> dict[str, Any]:
         "store": StoreResource(**given(STORE)),
         "warehouse": WarehouseResource(**warehouse),
         "mailtrap": MailtrapResource(**given(MAILTRAP)),
+        "alerts": AlertsResource(**given({"webhook": "CONTACTS_ALERT_WEBHOOK"})),
     }
 
 

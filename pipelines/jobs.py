@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from assets.exports import ExportConfig
 from assets.rules.sync import Sync
 
 if TYPE_CHECKING:  # Dagster does not export the type of what define_asset_job returns
@@ -14,6 +15,8 @@ if TYPE_CHECKING:  # Dagster does not export the type of what define_asset_job r
 
 MAX_RUNTIME_SECONDS = 6 * 3600
 SYNC_TAG = "contacts/sync"
+ALONE_TAG = "contacts/one_at_a_time"
+"""Runs with the same value wait for each other in the queue (`concurrency` in dagster.yaml)."""
 
 
 def sync_job(sync: Sync) -> "UnresolvedAssetJobDefinition":
@@ -45,6 +48,8 @@ def export_job() -> "UnresolvedAssetJobDefinition":
         "export_contacts",
         selection=dg.AssetSelection.assets(dg.AssetKey(["mailtrap", "exported_contacts"])),
         description="Take an export of Mailtrap's contacts, filtered as the launchpad says, as Parquet.",
+        # The launchpad shows these few lines, each with its default, and nothing else.
+        config={"ops": {"mailtrap__exported_contacts": {"config": ExportConfig().model_dump()}}},
         tags={"contacts/export": "yes", "dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
         executor_def=dg.in_process_executor,
     )
@@ -72,4 +77,5 @@ def _tables(sync: Sync) -> dg.AssetSelection:
 
 
 def _tags(sync: Sync) -> dict[str, str]:
-    return {SYNC_TAG: sync.name, "dagster/max_runtime": str(MAX_RUNTIME_SECONDS)}
+    alone = {ALONE_TAG: sync.name} if sync.source.partition is None else {}
+    return {SYNC_TAG: sync.name, **alone, "dagster/max_runtime": str(MAX_RUNTIME_SECONDS)}

@@ -15,8 +15,10 @@ from typing import Any
 import dagster as dg
 
 from assets.summary import summary_path
+from pipelines.abandoned import PROCESS_TAG, end_abandoned
 from resources.errors import EXIT_CODES
 from resources.lake import Lake
+from resources.process import this_process
 from resources.settings import Settings
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -67,12 +69,13 @@ def run_job(
     tags: Mapping[str, str] | None = None,
 ) -> Ran:
     """Run a job here and now; its failure is an outcome, not an exception."""
+    end_abandoned(instance)
     job = definitions.resolve_job_def(name)
     result = job.execute_in_process(
         instance=instance,
         partition_key=partition,
         run_config={**QUIET, **(config or {})},
-        tags=dict(tags or {}),
+        tags={PROCESS_TAG: this_process(), **(tags or {})},
         raise_on_error=False,
     )
     outcome, sentence = _outcome(result)

@@ -4,8 +4,8 @@ Belongs here: when a sync runs by itself. Not here: what runs (`jobs`), and what
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -30,20 +30,25 @@ def schedule_of(sync: Sync, job: "UnresolvedAssetJobDefinition") -> dg.ScheduleD
     )
     def _schedule(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
         moment = context.scheduled_execution_time
-        match sync.source.partition:
-            case DayPartition(start=start):
-                for back in range(DAYS_EACH_TIME):
-                    day = (moment - timedelta(days=back)).date()
-                    if day >= start:
-                        yield dg.RunRequest(
-                            run_key=f"{moment.isoformat()}/{day}", partition_key=day.isoformat()
-                        )
-            case BucketPartition(count=count):
-                width = len(str(count - 1))
-                for index in range(count):
-                    key = f"{index:0{width}d}"
-                    yield dg.RunRequest(run_key=f"{moment.isoformat()}/{key}", partition_key=key)
-            case _:
-                yield dg.RunRequest(run_key=moment.isoformat())
+        yield from requests_of(sync, moment, key=moment.isoformat())
 
     return _schedule
+
+
+def requests_of(sync: Sync, moment: datetime, *, key: str, **facts: Any) -> Iterator[dg.RunRequest]:
+    """The runs that bring a sync up to date: one, or one for each of its newest partitions."""
+    for partition in newest_partitions(sync, moment):
+        run_key = key if partition is None else f"{key}/{partition}"
+        yield dg.RunRequest(run_key=run_key, partition_key=partition, **facts)
+
+
+def newest_partitions(sync: Sync, moment: datetime) -> list[str | None]:
+    """The partitions that may have new rows: the last days, or every bucket; none by name where there are none."""
+    match sync.source.partition:
+        case DayPartition(start=start):
+            days = [(moment.astimezone(UTC) - timedelta(days=back)).date() for back in range(DAYS_EACH_TIME)]
+            return [day.isoformat() for day in days if day >= start]
+        case BucketPartition(count=count):
+            width = len(str(count - 1))
+            return [f"{index:0{width}d}" for index in range(count)]
+    return [None]

@@ -13,20 +13,18 @@ address or a name. What the states mean for a run is decided in `assets/delivery
 
 import contextlib
 import json
-import os
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from resources.database import create_tables, metadata, open_engine
 from resources.errors import JournalError
+from resources.process import is_dead, this_process
 
 PayloadState = Literal["planned", "sending", "submitted", "unknown", "finished", "failed", "refused", "split"]
 IN_FLIGHT: tuple[PayloadState, ...] = ("sending", "submitted", "unknown")
@@ -165,6 +163,7 @@ class Lease:
     name: str
     holder: str
     fence: int
+    seconds: float
     _journal: "Journal" = field(repr=False)
     _stop: threading.Event = field(default_factory=threading.Event, repr=False)
 
@@ -355,7 +354,7 @@ class Journal:
         seconds: float = LEASE_SECONDS,
     ) -> Iterator[Lease]:
         """Hold a name alone, among all processes; waits for its holder, but never for a dead one."""
-        who = holder or f"{_this_process()}:{uuid.uuid4().hex[:8]}"
+        who = holder or f"{this_process()}:{uuid.uuid4().hex[:8]}"
         deadline = self._clock() + wait_seconds
         while (lease := self._take(name, who, seconds)) is None:
             if self._clock() >= deadline:
@@ -456,8 +455,8 @@ class Journal:
                     connection.execute(
                         _leases.insert().values(name=name, holder=holder, fence=1, expires_at=now + seconds)
                     )
-                return Lease(name, holder, 1, self)
-            free = found.expires_at <= now or found.holder == "" or _is_dead(found.holder)
+                return Lease(name, holder, 1, seconds, self)
+            free = found.expires_at <= now or found.holder == "" or is_dead(found.holder)
             if not free:
                 return None
             fence = int(found.fence) + 1
@@ -466,7 +465,7 @@ class Journal:
                 .where(_leases.c.name == name)
                 .values(holder=holder, fence=fence, expires_at=now + seconds)
             )
-            return Lease(name, holder, fence, self)
+            return Lease(name, holder, fence, seconds, self)
 
     def _renew_until(self, lease: Lease, seconds: float) -> None:
         while not lease._stop.wait(seconds / 4):  # noqa: SLF001 - this module's own
@@ -482,7 +481,6 @@ class Journal:
                     _leases.c.name == lease.name,
                     _leases.c.fence == lease.fence,
                     _leases.c.holder == lease.holder,
-                    _leases.c.expires_at > self._clock(),
                 )
                 .values(expires_at=self._clock() + seconds)
             )
@@ -497,14 +495,19 @@ class Journal:
             )
 
     def _fenced(self, connection: sa.Connection, lease: Lease) -> None:
-        found = connection.execute(
-            sa.select(_leases.c.fence, _leases.c.expires_at).where(_leases.c.name == lease.name)
-        ).first()
-        if found is None or int(found[0]) != lease.fence or float(found[1]) <= self._clock():
+        """Raise unless the lease is ours; one that ran out and that nobody took is ours again from here on."""
+        mine = sa.and_(
+            _leases.c.name == lease.name, _leases.c.fence == lease.fence, _leases.c.holder == lease.holder
+        )
+        expires_at = connection.execute(sa.select(_leases.c.expires_at).where(mine)).scalar()
+        if expires_at is not None and float(expires_at) > self._clock():
+            return
+        renewed = _leases.update().where(mine).values(expires_at=self._clock() + lease.seconds)
+        if connection.execute(renewed).rowcount != 1:
             raise JournalError(
                 f"This run no longer holds {lease.name!r}.",
-                "It was paused for too long and another run may have taken over, so it stops here.",
-                "Nothing is lost: the next run goes on where this one stopped.",
+                "It was paused for too long and another run has taken over, so it stops here.",
+                "Nothing is lost: the other run goes on where this one stopped.",
             )
 
     def _insert_payload(
@@ -561,34 +564,6 @@ def _translated() -> Iterator[None]:
             "Without it nothing may be sent; what was sent before is recorded.",
             "Check that CONTACTS_JOURNAL can be reached and has room, then run again: it goes on where it stopped.",
         ) from None
-
-
-def _this_process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
-
-
-def _is_dead(holder: str) -> bool:
-    """Whether the holder was a process of this machine that is no more; other machines are left to their expiry."""
-    parts = holder.split(":")
-    if len(parts) < 3 or parts[0] != socket.gethostname() or not parts[1].isdigit():
-        return False
-    return _started(int(parts[1])) != parts[2]
-
-
-def _started(pid: int) -> str:
-    """When a process started, so that a reused process id is not mistaken for it; empty when there is none."""
-    try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if after_name[0] == "Z" else after_name[19]
-    except (OSError, IndexError):
-        pass
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        return "other"
-    return "alive"
 
 
 def _delivery(row: Mapping[Any, Any]) -> Delivery:

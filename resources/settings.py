@@ -150,6 +150,13 @@ SETTINGS: tuple[Setting, ...] = (
         "60",
         "Seconds that one request may take in all, besides the time that its body needs.",
     ),
+    Setting(
+        "CONTACTS_ALERT_WEBHOOK",
+        "",
+        "The URL of an incoming webhook (Slack, Mattermost) that is told of failed runs and failed checks: ids, counts "
+        "and sentences, never an address. Plain http:// is accepted for loopback only.",
+        secret=True,
+    ),
 )
 
 BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
@@ -179,6 +186,7 @@ class Settings:
     poll_seconds: float | None
     job_deadline_seconds: float
     timeout_seconds: float
+    alert_webhook: str | None = field(default=None, repr=False)
 
 
 class _UnfitError(ValueError):
@@ -210,6 +218,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         "poll_seconds": given.read("CONTACTS_POLL_SECONDS", _seconds_or_adaptive),
         "job_deadline_seconds": given.read("CONTACTS_JOB_DEADLINE_SECONDS", _seconds),
         "timeout_seconds": given.read("CONTACTS_TIMEOUT_SECONDS", _seconds),
+        "alert_webhook": given.read_or_none("CONTACTS_ALERT_WEBHOOK", _webhook),
     }
     given.raise_problems()
     return Settings(**settings)  # type: ignore[arg-type]  # each value was made by the reader of its own setting
@@ -383,6 +392,21 @@ def _api_url(text: str) -> str:
             "is plain http:// to another machine, which would show the token and the addresses on the way"
         )
     return text.rstrip("/")
+
+
+def _webhook(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise _UnfitError("is not a URL such as https://hooks.example.org/services/…") from None
+    if parts.scheme not in ("https", "http") or not host or not re.fullmatch(r"[!-~]+", text):
+        raise _UnfitError("is not a URL such as https://hooks.example.org/services/…")
+    if parts.username or parts.password:
+        raise _UnfitError("holds a user or a password; give a webhook whose secret is in its path")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise _UnfitError("is plain http:// to another machine, which would show its secret on the way")
+    return text
 
 
 def is_loopback(host: str) -> bool:

@@ -42,7 +42,7 @@ ONLY_IN = {
     "adbc_driver_manager": ("resources/warehouses/",),
     "adbc_driver_postgresql": ("resources/warehouses/",),
     "google": ("resources/warehouses/bigquery.py",),
-    "httpx": ("resources/mailtrap/", "resources/local_mailtrap/"),
+    "httpx": ("resources/mailtrap/", "resources/local_mailtrap/", "resources/alerts/"),
     "matplotlib": ("pipelines/picture.py",),
     "snowflake": ("resources/warehouses/snowflake.py",),
     "starlette": ("resources/local_mailtrap/",),

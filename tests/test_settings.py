@@ -8,20 +8,21 @@ import re
 
 import pytest
 
+from resources.alerts.settings import AlertsResource
 from resources.mailtrap.settings import MailtrapResource
 from resources.settings import BY_NAME, SETTINGS, Settings
 from resources.store.settings import StoreResource
 from resources.warehouses.settings import WarehouseResource
 from tests.tree import modules, syntax
 
-RESOURCES = (StoreResource, MailtrapResource, WarehouseResource)
+RESOURCES = (StoreResource, MailtrapResource, WarehouseResource, AlertsResource)
 TABLE = "resources/settings.py"
 # The operator's surface: others script against these names.
 PROMISED = {
     "MAILTRAP_API_TOKEN", "MAILTRAP_ACCOUNT_ID", "MAILTRAP_API_URL", "MAILTRAP_PATH_STYLE", "MAILTRAP_DOWNLOAD_HOSTS",
     "CONTACTS_HOME", "CONTACTS_LAKE", "CONTACTS_JOURNAL", "CONTACTS_KEY", "CONTACTS_SYNCS", "CONTACTS_WAREHOUSE",
     "CONTACTS_ROWS_PER_PAYLOAD", "CONTACTS_BYTES_PER_PAYLOAD", "MAILTRAP_CONTACTS_LIMIT", "MAILTRAP_TOKEN_LIMIT",
-    "MAILTRAP_SUPPRESSIONS_LIMIT", "CONTACTS_POLL_SECONDS", "CONTACTS_JOB_DEADLINE_SECONDS", "CONTACTS_TIMEOUT_SECONDS",
+    "MAILTRAP_SUPPRESSIONS_LIMIT", "CONTACTS_POLL_SECONDS", "CONTACTS_JOB_DEADLINE_SECONDS", "CONTACTS_TIMEOUT_SECONDS", "CONTACTS_ALERT_WEBHOOK",
 }  # fmt: skip
 
 

@@ -104,6 +104,10 @@ class FilesWarehouse:
         known = [each for each in rows if each is not None]
         return sum(known) if len(known) == len(rows) else None
 
+    def files(self, relation: Files) -> tuple[SourceFile, ...]:
+        """The files that there are, with size and time of change; `WarehouseError` when there is none."""
+        return self._files(relation)
+
     def close(self) -> None:
         """Forget what was listed."""
         self._listed.clear()

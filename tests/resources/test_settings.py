@@ -35,6 +35,11 @@ VARIED: dict[str, tuple[str, str, object]] = {
     "CONTACTS_POLL_SECONDS": ("0.05", "poll_seconds", 0.05),
     "CONTACTS_JOB_DEADLINE_SECONDS": ("10", "job_deadline_seconds", 10),
     "CONTACTS_TIMEOUT_SECONDS": ("2.5", "timeout_seconds", 2.5),
+    "CONTACTS_ALERT_WEBHOOK": (
+        "https://hooks.example.org/T0/B0/" + SECRET,
+        "alert_webhook",
+        "https://hooks.example.org/T0/B0/" + SECRET,
+    ),
 }
 
 
@@ -114,6 +119,14 @@ WRONG = {
     "CONTACTS_POLL_SECONDS": ["often", "0"],
     "CONTACTS_JOB_DEADLINE_SECONDS": ["0", "inf", "1h"],
     "CONTACTS_TIMEOUT_SECONDS": ["nan", "-1"],
+    "CONTACTS_ALERT_WEBHOOK": [
+        "hooks.example.org/x",
+        "http://hooks.example.org/x",
+        "https://me:word@hooks.example.org/x",
+        "https://",
+        "https://hooks.example.org/two words",
+        "ftp://127.0.0.1/x",
+    ],
 }
 
 

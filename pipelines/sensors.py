@@ -1,0 +1,199 @@
+"""Sensors: what sets a sync off besides its schedule: work left unfinished, an upstream asset, a file that arrived.
+
+Belongs here: noticing, and asking for a run; keys keep the same thing from asking twice. Not here: what runs (`jobs`),
+when a schedule ticks (`schedules`), whom to tell (`alerts`).
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from assets.partitions import WHOLE
+from assets.rules.sync import Sync
+from assets.source_rows import relation_of
+from pipelines.abandoned import end_abandoned
+from pipelines.jobs import SYNC_TAG
+from pipelines.schedules import requests_of
+from resources.errors import JournalError, WarehouseError
+from resources.journal import Delivery, Journal
+from resources.store.store import Store
+from resources.warehouses.contract import Files, Warehouse
+from resources.warehouses.files import FilesWarehouse
+
+if TYPE_CHECKING:  # Dagster does not export the type of what define_asset_job returns
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+    Jobs = Mapping[str, UnresolvedAssetJobDefinition]
+
+UNFINISHED_SECONDS = 30
+FILES_SECONDS = 60
+SETTLED_SECONDS = 5.0
+"""A file that changed within the last seconds may still be written."""
+RETRY_PATIENCE_SECONDS = 300.0
+"""How long Dagster is given to begin the retry that it promised."""
+UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def unfinished_imports(syncs: Sequence[Sync], jobs: "Jobs") -> dg.SensorDefinition:
+    """The one sensor that runs by default: what a dead run left is taken up."""
+
+    @dg.sensor(
+        name="unfinished_imports",
+        jobs=[jobs[sync.name] for sync in syncs],
+        description=(
+            "Takes up what a dead run left unfinished: says of runs whose process is no more that they failed, and "
+            "runs a sync again whose imports nobody awaits."
+        ),
+        minimum_interval_seconds=UNFINISHED_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def _unfinished_imports(
+        context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        ended = end_abandoned(context.instance)
+        found = [
+            delivery
+            for sync in syncs
+            for delivery in store.journal.deliveries(sync.name)
+            if delivery.state == "open" and is_left_alone(context.instance, store.journal, delivery)
+        ]
+        hour = datetime.now(UTC).strftime("%Y-%m-%dT%H")
+        yield from (take_up(delivery, hour=hour) for delivery in _one_each(found))
+        if not found:
+            yield dg.SkipReason(f"Nothing is left unfinished. Runs found dead: {len(ended)}.")
+
+    return _unfinished_imports
+
+
+def is_left_alone(instance: dg.DagsterInstance, journal: Journal, delivery: Delivery) -> bool:
+    """Whether imports are under way that no run awaits, and none is about to."""
+    former = instance.get_run_by_id(delivery.run_id)
+    if former is not None and not former.is_finished:
+        return False
+    related = ({SYNC_TAG: delivery.sync}, {"dagster/root_run_id": delivery.run_id})
+    if any(instance.get_runs(dg.RunsFilter(tags=tags, statuses=UNDER_WAY), limit=1) for tags in related):
+        return False
+    return not _is_about_to_be_retried(instance, former) and not _is_held(journal, delivery.account)
+
+
+def take_up(delivery: Delivery, *, hour: str) -> dg.RunRequest:
+    """The run that goes on with a delivery; asked for once an hour at most."""
+    partitions = [each for each in delivery.facts.get("partitions", ()) if each != WHOLE]
+    tags = {"contacts/takes_up": delivery.id}
+    if len(partitions) > 1:
+        tags |= {
+            "dagster/asset_partition_range_start": partitions[0],
+            "dagster/asset_partition_range_end": partitions[-1],
+        }
+    return dg.RunRequest(
+        run_key=f"{delivery.id}/{hour}",
+        job_name=f"sync_{delivery.sync}",
+        partition_key=partitions[0] if len(partitions) == 1 else None,
+        tags=tags,
+    )
+
+
+def upstream_sensor(sync: Sync, job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:
+    """Runs a sync after the asset that its source is made by, such as a dbt model, has been made anew."""
+
+    @dg.asset_sensor(
+        name=f"{sync.name}_upstream",
+        asset_key=dg.AssetKey(list(sync.source.asset or ())),
+        job=job,
+        description=f"Runs sync_{sync.name} when {'/'.join(sync.source.asset or ())} has been materialized.",
+        default_status=dg.DefaultSensorStatus.STOPPED,
+    )
+    def _upstream(
+        context: dg.SensorEvaluationContext,  # noqa: ARG001 - Dagster passes it by place
+        asset_event: dg.EventLogEntry,
+    ) -> Iterator[dg.RunRequest]:
+        moment = datetime.fromtimestamp(asset_event.timestamp, UTC)
+        yield from requests_of(sync, moment, key=f"{asset_event.run_id}/{asset_event.timestamp}")
+
+    return _upstream
+
+
+def file_sensor(
+    sync: Sync, job: "UnresolvedAssetJobDefinition", *, clock: Callable[[], float] = time.time
+) -> dg.SensorDefinition:
+    """Runs a sync after one of the files of its source has arrived, changed or gone."""
+
+    @dg.sensor(
+        name=f"{sync.name}_files",
+        job=job,
+        description=f"Runs sync_{sync.name} when the files {sync.source.file} are others than before.",
+        minimum_interval_seconds=FILES_SECONDS,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+    )
+    def _files(
+        context: dg.SensorEvaluationContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        now = clock()
+        try:
+            state, newest = state_of_files(warehouse, sync)
+        except WarehouseError as error:
+            yield dg.SkipReason(error.happened)
+            return
+        if state == context.cursor:
+            yield dg.SkipReason("The files are the same as before.")
+        elif now - newest < SETTLED_SECONDS:
+            yield dg.SkipReason("A file has just changed; it may still be written.")
+        else:
+            context.update_cursor(state)
+            yield from requests_of(sync, datetime.fromtimestamp(now, UTC), key=state)
+
+    return _files
+
+
+def state_of_files(warehouse: Warehouse, sync: Sync) -> tuple[str, float]:
+    """What the files of a source are, as text that differs when they do, and when the newest changed."""
+    relation = relation_of(sync.source)
+    assert isinstance(relation, Files)
+    given = warehouse if isinstance(warehouse, FilesWarehouse) else FilesWarehouse("files:")
+    with closing(given):
+        files = given.files(relation)
+    names = hashlib.sha256(
+        "\n".join(f"{each.path}\0{each.size}\0{each.changed_ns}" for each in files).encode()
+    )
+    newest_ns = max(each.changed_ns for each in files)
+    return f"{newest_ns}/{len(files)}/{names.hexdigest()[:16]}", newest_ns / 1e9
+
+
+def sensors_of(syncs: Sequence[Sync], jobs: "Jobs") -> list[Any]:
+    """Every sensor that sets off runs."""
+    return [
+        *([unfinished_imports(syncs, jobs)] if syncs else []),
+        *(upstream_sensor(sync, jobs[sync.name]) for sync in syncs if sync.source.asset),
+        *(file_sensor(sync, jobs[sync.name]) for sync in syncs if sync.source.file),
+    ]
+
+
+def _one_each(deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """One delivery of each sync: its run settles the others too."""
+    return list({delivery.sync: delivery for delivery in reversed(deliveries)}.values())
+
+
+def _is_about_to_be_retried(instance: dg.DagsterInstance, run: dg.DagsterRun | None) -> bool:
+    if run is None or run.tags.get("dagster/will_retry") != "true":
+        return False
+    record = instance.get_run_record_by_id(run.run_id)
+    ended = record.end_time if record else None
+    return ended is not None and time.time() - ended < RETRY_PATIENCE_SECONDS
+
+
+def _is_held(journal: Journal, account: str) -> bool:
+    """Whether a living run writes to the account: only then can its lease not be had."""
+    with suppress(JournalError), journal.lease(f"account:{account}"):
+        return False
+    return True
