@@ -23,6 +23,7 @@ TYPE = Reason.type_unsupported
 
 
 def at(*, tz: str | None = None, **time: int) -> dt.datetime:
+    """A leap day, by default at midnight."""
     zone = dt.UTC if tz else None
     return dt.datetime(2024, 2, 29, tzinfo=zone).replace(**time)  # type: ignore[arg-type]
 
@@ -122,6 +123,7 @@ def test_every_arrival_has_a_decided_outcome(kind: Any, column: Any, expected: l
 
 
 def outcome(column: Any, rule: FieldRule) -> list[Any]:
+    """The value or the reason of every cell."""
     found = coerce(cells.plain(column), rule)
     assert found.values.type == ARROW_TYPES[rule.type]
     problems = found.problems if found.problems is not None else np.zeros(len(column), np.uint8)
