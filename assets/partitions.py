@@ -4,6 +4,7 @@ Belongs here: from a sync to Dagster's partitions, and from a partition key to a
 warehouse filters by a window (`resources/warehouses`).
 """
 
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,9 @@ import dagster as dg
 
 from assets.rules.sync import BucketPartition, DayPartition, Sync
 from resources.warehouses.contract import Bucket, Days, Window
+
+# Backfill policies have been called beta since Dagster 1.8; a line for every asset would drown what people must read.
+warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
 
 WHOLE = "all"
 """The one partition of a sync that has none."""
