@@ -43,7 +43,7 @@ class People:
         self._hashes = (scratch / "people.bin").open("w+b")
         self._files = [(scratch / f"people-{part}.bin").open("w+b") for part in range(self._parts)]
         self._contested = np.memmap(scratch / "contested.bin", np.bool_, "w+", shape=(max(rows, 1),))
-        self._rows = 0
+        self.rows = 0
 
     def add(self, hashes: cells.Array) -> None:
         """The persons of the next rows."""
@@ -52,8 +52,8 @@ class People:
         held.tofile(self._hashes)
         firsts = held.view(np.uint64)[:, 0]
         pairs = np.empty((len(held), 2), np.uint64)
-        pairs[:, 0], pairs[:, 1] = firsts, np.arange(self._rows, self._rows + len(held), dtype=np.uint64)
-        self._rows += len(held)
+        pairs[:, 0], pairs[:, 1] = firsts, np.arange(self.rows, self.rows + len(held), dtype=np.uint64)
+        self.rows += len(held)
         if self._parts == 1:
             pairs.tofile(self._files[0])
             return

@@ -270,6 +270,8 @@ def _failing(schema: DataFrameSchema, name: str, column: cells.Array) -> Iterato
 
 def _last_word(contacts: pa.Table, schema: DataFrameSchema) -> None:
     """The whole schema over what is about to be accepted: a gate against a mistake in this code."""
+    if not contacts.num_rows:
+        return
     frame = contacts.to_pandas(types_mapper=pd.ArrowDtype)
     failed = 0
     try:

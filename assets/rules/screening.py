@@ -10,6 +10,7 @@ Each row is counted once: read = no_consent + rejected + duplicate + accepted, d
 consent of the row and of its person, the address, the fields, and last the newest row of each person.
 """
 
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import duckdb
 import numpy as np
@@ -36,6 +37,8 @@ from assets.rules.schemas import contact_schema
 from assets.rules.sync import Sync
 
 _MEMORY_MEGABYTES = 384
+
+Result = TypeVar("Result")
 
 __all__ = ["Schemas", "Screened", "Screening", "ScreeningError", "Sink", "schemas", "screen", "screen_file"]
 
@@ -83,8 +86,10 @@ def schemas(sync: Sync) -> Schemas:
 def screen(rows: pd.DataFrame, sync: Sync, *, now: datetime, key: bytes, first_position: int = 0) -> Screened:
     """Screen one frame by itself, duplicates settled within it."""
     _require(sync, [str(name) for name in rows.columns])
-    columns = {name: cells.from_pandas(rows[name]) for name in sync.columns}
-    hashes = hash_addresses(persons(columns[sync.email]), key)
+    columns = discreetly(
+        lambda: {name: cells.from_pandas(rows[name]) for name in sync.columns}, first=first_position
+    )
+    hashes = _whom(columns[sync.email], key, first_position)
     contested = np.zeros(len(rows), np.bool_)
     held = np.frombuffer(hashes.storage.buffers()[1], np.uint64).reshape(-1, 2)[:, 0]
     contested[people_twice(np.where(cells.nulls(hashes.storage), 0, held))] = True
@@ -130,7 +135,7 @@ def screen_file(
         _require(sync, file.schema_arrow.names)
         people = stack.enter_context(closing(People(scratch, file.metadata.num_rows)))
         for columns in _batches(file, (sync.email,), rows_per_batch):
-            people.add(hash_addresses(persons(columns[sync.email]), key))
+            people.add(_whom(columns[sync.email], key, people.rows))
         people.find_twice()
         for columns in _batches(file, sync.columns, rows_per_batch):
             held, nobody, contested = people.next(len(columns[sync.email]))
@@ -138,6 +143,10 @@ def screen_file(
             if progress is not None:
                 progress(read)
     return desk.close(former_rejections=former_rejections)
+
+
+def _whom(addresses: cells.Array, key: bytes, first: int) -> cells.Array:
+    return discreetly(lambda: hash_addresses(persons(addresses), key), first=first)
 
 
 def _batches(file: pq.ParquetFile, columns: tuple[str, ...], rows: int) -> Iterator[dict[str, cells.Array]]:
@@ -190,27 +199,35 @@ class _Desk:
 
     def take(self, columns: Columns, hashes: cells.Array, contested: cells.Mask) -> int:
         """A batch, whom its rows are about, and which persons have other rows; the rows taken so far."""
+        first = self._first + self._rows["read"]
+        sorted_out = discreetly(lambda: self._sort_out(columns, hashes, contested, first), first=first)
+        self._rows["read"] += len(hashes)
+        self._say_no(sorted_out.no_consent)
+        self._silent.write(sorted_out.silent)
+        self._refused.write(sorted_out.refused)
+        self._contested.write(sorted_out.contested)
+        self._accept(sorted_out.accepted)
+        return self._rows["read"]
+
+    def _sort_out(
+        self, columns: Columns, hashes: cells.Array, contested: cells.Mask, first: int
+    ) -> "_SortedOut":
         judged = judge(
             columns, self._sync, schema=self._schema, hashes=hashes, now=self._now, key=self._key,
-            first_position=self._first + self._rows["read"],
+            first_position=first,
         )  # fmt: skip
-        self._rows["read"] += len(hashes)
         no = judged.noes > 0
         refused = judged.findings.rows()
         refused = refused[~no[refused]]
         passed = ~no
         passed[refused] = False
-        self._say_no(judged.no_consent(np.flatnonzero(no)))
-        self._silent.write(judged.no_consent(np.flatnonzero(no & contested)).select(["address_hash"]))
-        self._refuse(judged, refused)
-        alone = np.flatnonzero(passed & ~contested)
-        if len(alone):
-            self._accept(judged.contacts(alone))
-        waiting = np.flatnonzero(passed & contested)
-        if len(waiting):
-            table = judged.contacts(waiting)
-            self._contested.write(table.append_column("_fingerprint", judged.fingerprints(waiting)))
-        return self._rows["read"]
+        return _SortedOut(
+            no_consent=judged.no_consent(np.flatnonzero(no)),
+            silent=judged.no_consent(np.flatnonzero(no & contested)).select(["address_hash"]),
+            refused=_refused(judged, refused),
+            contested=_waiting(judged, np.flatnonzero(passed & contested)),
+            accepted=judged.contacts(np.flatnonzero(passed & ~contested)),
+        )
 
     def close(self, *, former_rejections: Path | None) -> Screening:
         """Settle what waits, and say what became of every row."""
@@ -258,15 +275,6 @@ class _Desk:
             if told.num_rows:
                 self._rejections.write(known.dated(told, now=self._now))
 
-    def _refuse(self, judged: Judged, rows: cells.Rows) -> None:
-        if not len(rows):
-            return
-        self._refused.write(
-            judged.rejections(rows)
-            .append_column("_person", judged.people(rows))
-            .append_column("_as_of", judged.said_at(rows))
-        )
-
     def _accept(self, contacts: pa.Table) -> None:
         self._rows["accepted"] += contacts.num_rows
         if contacts.num_rows:
@@ -281,6 +289,48 @@ class _Desk:
     def _silence(self, people: Any, as_of: Any) -> None:
         reason = pa.repeat(pa.scalar(No.consent_conflict.name), len(people))
         self._say_no(pa.table([people, reason, as_of], schema=NO_CONSENT))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SortedOut:
+    """A batch, row by row where it belongs."""
+
+    no_consent: pa.Table
+    silent: pa.Table
+    refused: pa.Table
+    contested: pa.Table
+    accepted: pa.Table
+
+
+def _refused(judged: Judged, rows: cells.Rows) -> pa.Table:
+    """Rejections, with whom they are about, in case that person says no elsewhere."""
+    table = judged.rejections(rows)
+    return table.append_column("_person", judged.people(rows)).append_column("_as_of", judged.said_at(rows))
+
+
+def _waiting(judged: Judged, rows: cells.Rows) -> pa.Table:
+    """Contacts of persons with several rows, with what settles a tie."""
+    return judged.contacts(rows).append_column("_fingerprint", judged.fingerprints(rows))
+
+
+def discreetly(work: Callable[[], Result], *, first: int) -> Result:
+    """The result of judging a batch; a mistake of ours ends without the words of foreign errors.
+
+    Arrow, pandas and Python quote the value that they stumbled over: neither it nor the error that holds it
+    may leave this function, so ours is raised outside of the handler and has no context.
+    """
+    try:
+        return work()
+    except ScreeningError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        failed = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+    raise ScreeningError(
+        f"The batch of rows from {first} on could not be judged: {failed}.",
+        "Nothing of the table was accepted; this is a mistake in the screening rules, not in the data.",
+        "Report it, with the sync file, the types of the columns, and the versions of pandas and pyarrow.",
+    )
 
 
 @cache

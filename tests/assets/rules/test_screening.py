@@ -19,7 +19,15 @@ from hypothesis import strategies as st
 
 from assets.rules import judgement
 from assets.rules.rejection import REJECTIONS, Reason
-from assets.rules.screening import Screened, Screening, ScreeningError, schemas, screen, screen_file
+from assets.rules.screening import (
+    Screened,
+    Screening,
+    ScreeningError,
+    discreetly,
+    schemas,
+    screen,
+    screen_file,
+)
 from assets.rules.sync import Consent, FieldRule, Lists, Source, Sync
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
@@ -390,6 +398,18 @@ def test_errors_never_hold_a_value_of_a_row(monkeypatch: pytest.MonkeyPatch) -> 
     error: BaseException | None = caught.value
     assert error is not None and error.__cause__ is None and error.__context__ is None
     assert "Canary" not in repr(error)
+
+
+def test_foreign_errors_stay_behind_with_the_values_they_quote() -> None:
+    """Whatever a library stumbles over: the error says where, never over what."""
+
+    def stumble() -> None:
+        pa.array(["Canary"]).cast(pa.int64())
+
+    with pytest.raises(ScreeningError, match="rows from 7 on could not be judged: ArrowInvalid") as caught:
+        discreetly(stumble, first=7)
+    assert caught.value.__cause__ is None and caught.value.__context__ is None
+    assert "Canary" not in str(caught.value)
 
 
 def test_sinks_get_exactly_the_schemas_that_are_promised(tmp_path: Path) -> None:
