@@ -30,6 +30,7 @@ from assets.partitions import (
     partitions_of,
     partitions_of_run,
 )
+from assets.pending import leavers_not_in
 from assets.rules import cells, comparison, guards
 from assets.rules.comparison import TOLD_SCHEMA, Withheld
 from assets.rules.leaving import LEAVERS, Act, act_of, said_no, too_many_leave
@@ -163,20 +164,18 @@ def find(
             verdicts.append(too_many_leave(sync, leaving=leaving, told=held))
         if sync.mode == "mirror" and sync.when_gone in ("unsubscribe", "delete"):
             for partition in partitions:
-                present = [
-                    local(name, partition) for name in ("accepted_contacts", "rejections", "no_consent")
-                ]
+                present = [local(name, partition) for name in ("accepted_contacts", "no_consent")]
                 scope = None if partition == WHOLE else partition
-                gone = [
-                    _gone(batch)
-                    for batch in comparison.gone(
-                        connection, present=present, told=told, partition=scope, withheld=erased
-                    )
-                ]
-                count = sum(each.num_rows for each in gone)
+                gone = list(
+                    comparison.gone(connection, present=present, told=told, partition=scope, withheld=erased)
+                )
+                if gone and lake.rows(file_of(sync, "rejections", partition)):
+                    source = file_of(sync, "source_rows", partition)
+                    gone = leavers_not_in(lake, source, sync, gone, key=store.key)
                 held = told_people(connection, told, scope)
+                count = sum(each.num_rows for each in gone)
                 verdicts.append(guards.too_many_gone(sync, gone=count, told=held))
-                tables_found += gone
+                tables_found += [_gone(batch) for batch in gone]
     return verdicts, pa.concat_tables([LEAVERS.empty_table(), *tables_found])
 
 
