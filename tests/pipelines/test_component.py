@@ -1,0 +1,89 @@
+"""A sync as a Dagster Component, in a project of somebody's own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from dagster.components.core.component_tree import ComponentTreeException
+from dagster.components.testing.utils import DefsFolderSandbox, create_defs_folder_sandbox
+
+from assets.rules.sync_file import load_syncs
+from pipelines.component import MailtrapContactSync, SyncAttributes
+from resources.errors import SettingsError
+
+# What Dagster does itself when it loads a component.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated"),
+    pytest.mark.filterwarnings("ignore::dagster.BetaWarning"),
+]
+SHIPPED = Path(__file__).resolve().parents[2] / "pipelines" / "syncs" / "newsletter.yaml"
+
+
+@pytest.fixture
+def project() -> Iterator[DefsFolderSandbox]:
+    """A project with nothing in it."""
+    with create_defs_folder_sandbox() as sandbox:
+        yield sandbox
+
+
+def put(project: DefsFolderSandbox, name: str, attributes: str = "") -> Path:
+    """A defs.yaml in a folder of its own."""
+    component = "MailtrapContactSync" if attributes else "MailtrapAccount"
+    folder = project.defs_folder_path / name
+    folder.mkdir()
+    text = f"type: pipelines.component.{component}\n"
+    if attributes:
+        text += "attributes:\n" + "".join(f"  {line}\n" for line in attributes.splitlines())
+    (folder / "defs.yaml").write_text(text)
+    return folder
+
+
+def test_a_sync_file_under_attributes_is_the_same_sync(project: DefsFolderSandbox) -> None:
+    """The keys of the sync file that we ship can be moved under `attributes` as they stand."""
+    folder = put(project, "newsletter", SHIPPED.read_text())
+    with project.load_component_and_build_defs(folder) as (component, definitions):
+        assert isinstance(component, MailtrapContactSync)
+        (shipped,) = load_syncs(SHIPPED.parent)
+        assert component.sync.version == shipped.version
+        assert {schedule.name for schedule in definitions.schedules or ()} == {"newsletter_schedule"}
+
+
+def test_an_account_and_its_syncs_make_a_code_location(project: DefsFolderSandbox) -> None:
+    """One account and two syncs load together, with jobs, assets and resources that fit."""
+    put(project, "account")
+    put(project, "newsletter", SHIPPED.read_text())
+    put(project, "customers", SHIPPED.read_text().replace("sync: newsletter", "sync: customers"))
+    with project.build_all_defs() as definitions:
+        jobs = {job.name for job in definitions.get_repository_def().get_all_jobs()}
+        assert {"sync_newsletter", "sync_customers", "export_contacts"} <= jobs
+        keys = definitions.resolve_asset_graph().executable_asset_keys
+        assert {dg.AssetKey(["customers", "contact_imports"]), dg.AssetKey(["mailtrap", "lists"])} <= keys
+
+
+def test_a_value_can_come_from_the_environment(
+    project: DefsFolderSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Components resolve templates before the sync is read."""
+    monkeypatch.setenv("SUBSCRIBERS_TABLE", "marts.other_table")
+    text = SHIPPED.read_text().replace("marts.newsletter_subscribers", "'{{ env.SUBSCRIBERS_TABLE }}'")
+    folder = put(project, "newsletter", text)
+    with project.load_component_and_build_defs(folder) as (component, _):
+        assert isinstance(component, MailtrapContactSync)
+        assert component.sync.source.table == "marts.other_table"
+
+
+def test_what_is_wrong_is_said_by_key(project: DefsFolderSandbox) -> None:
+    """The same judge as for sync files, in the same words."""
+    folder = put(project, "newsletter", SHIPPED.read_text().replace("mode: upsert", "mode: upserd"))
+    with pytest.raises(ComponentTreeException) as caught, project.load_component_and_build_defs(folder):
+        pass
+    cause = caught.value.__cause__ or caught.value.__context__
+    assert isinstance(cause, SettingsError)
+    assert cause.happened.startswith("newsletter/defs.yaml: mode: ")
+
+
+def test_editors_are_told_the_keys_of_a_sync_file() -> None:
+    """`dg` shows the schema of sync files, not an empty one."""
+    assert set(yaml.safe_load(SHIPPED.read_text())) <= set(SyncAttributes.model_json_schema()["properties"])
