@@ -97,7 +97,7 @@ class Export:
                 yield pa.concat_batches(held)
                 held = []
         self.seen.odd_rows += self._odd_rows.found
-        held.extend(self._odd_rows.taken(at_end_of=None if self._text.ends_with_line else self._text.tail))
+        held.extend(self._odd_rows.taken())
         if held:
             yield pa.concat_batches(held)
 
@@ -165,6 +165,9 @@ class Export:
         seen.unknown_lists, seen.not_utf8 = self._lists.unknown, self._text.not_utf8
         if self._text.ends_inside_quotes:
             raise _broken("The export ends inside a quoted cell.")
+        short = self._odd_rows.last_short
+        if short and not self._text.ends_with_line and self._text.tail.endswith(short):
+            raise _broken("The last row of the export ends in the middle.")
 
 
 class _OddRows:
@@ -173,6 +176,7 @@ class _OddRows:
     def __init__(self, cells: int, delimiter: str) -> None:
         self._cells, self._delimiter = cells, delimiter
         self._noted: list[str] = []
+        self.last_short = b""
 
     @property
     def found(self) -> int:
@@ -184,16 +188,16 @@ class _OddRows:
         self._noted.append(row.text)
         return "skip"
 
-    def taken(self, *, at_end_of: bytes | None = None) -> list[pa.RecordBatch]:
-        """What was noted, as a batch; a short row at the very end of an unfinished line is a cut, not a row."""
+    def taken(self) -> list[pa.RecordBatch]:
+        """What was noted, as a batch."""
         noted, self._noted = self._noted, []
         if not noted:
             return []
         rows = [
             next(csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter), []) for text in noted
         ]
-        if at_end_of is not None and len(rows[-1]) < self._cells and at_end_of.endswith(noted[-1].encode()):
-            raise _broken("The last row of the export ends in the middle.")
+        if len(rows[-1]) < self._cells:
+            self.last_short = noted[-1].encode()
         padded = [[cell or None for cell in row] + [None] * (self._cells - len(row)) for row in rows]
         columns = [pa.array([row[place] for row in padded], pa.string()) for place in range(self._cells)]
         beyond = [self._joined(row[self._cells :]) for row in rows]
