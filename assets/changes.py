@@ -100,7 +100,7 @@ def pending_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
                 store,
                 sync,
                 partitions=partitions_of_run(context),
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 knowledge=knowledge,
                 lists=lists,
                 resend=config.full_resync,

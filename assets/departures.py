@@ -99,7 +99,7 @@ def departures(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         store: dg.ResourceParam[Store],
     ) -> dg.MaterializeResult[None]:
         partitions = partitions_of_run(context)
-        departed = depart(mailtrap, store, sync, partitions=partitions, run_id=context.run_id)
+        departed = depart(mailtrap, store, sync, partitions=partitions, run_id=context.run.run_id)
         facts = {**departed.facts(), "requests": departed.requests}
         if partitions != (WHOLE,):
             return dg.MaterializeResult(metadata={"partitions": label(partitions), **facts})

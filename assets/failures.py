@@ -44,7 +44,7 @@ def as_failure(error: ConnectorError, context: dg.OpExecutionContext | None = No
     """The failure that Dagster stores and shows."""
     retry_helps = error.retry_helps or error.outcome == "transient"
     if context is not None:
-        context.instance.add_run_tags(context.run_id, {RUN_RETRY: str(retry_helps).lower()})
+        context.instance.add_run_tags(context.run.run_id, {RUN_RETRY: str(retry_helps).lower()})
     return dg.Failure(
         description=str(error),
         metadata={
@@ -59,6 +59,6 @@ def as_failure(error: ConnectorError, context: dg.OpExecutionContext | None = No
 
 def _context(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return next(
-        (each for each in (*args, *kwargs.values()) if hasattr(each, "instance") and hasattr(each, "run_id")),
+        (each for each in (*args, *kwargs.values()) if hasattr(each, "instance") and hasattr(each, "run")),
         None,
     )

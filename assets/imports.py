@@ -80,15 +80,15 @@ def contact_imports(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
             store,
             sync,
             partitions=partitions_of_run(context),
-            run_id=context.run_id,
-            roots=(context.run_id, context.run.root_run_id, context.run.parent_run_id),
+            run_id=context.run.run_id,
+            roots=(context.run.run_id, context.run.root_run_id, context.run.parent_run_id),
         )
-        run = _numbers_of(sent, run_id=context.run_id)
+        run = _numbers_of(sent, run_id=context.run.run_id)
         yield from _shown(sync, sent, run)
         yield from _checks(key, sent)
         partitions = partitions_of_run(context)
         like = None if partitions == (WHOLE,) else label(partitions)
-        former = former_summaries(store.lake, sync.name, but=context.run_id, like=like)
+        former = former_summaries(store.lake, sync.name, but=context.run.run_id, like=like)
         yield from against_former_runs(key, run, former)
         if sent.told.problems:
             raise worst(sent.told.problems)

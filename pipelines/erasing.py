@@ -43,13 +43,13 @@ def erase_people_job(syncs: Sequence[Sync]) -> dg.JobDefinition:
         store: dg.ResourceParam[Store],
     ) -> None:
         requested = erasure.read_file(checked_path(config.file))
-        receipt = erasure.erase(mailtrap, store, requested, syncs=syncs, run_id=context.run_id)
+        receipt = erasure.erase(mailtrap, store, requested, syncs=syncs, run_id=context.run.run_id)
         context.add_output_metadata(
             {
                 "people": receipt["people"],
                 "unreadable_lines": len(receipt["unreadable_lines"]),
                 "requests": receipt["requests"],
-                "receipt": erasure.receipt_path(context.run_id),
+                "receipt": erasure.receipt_path(context.run.run_id),
             }
         )
 
