@@ -161,7 +161,9 @@ def _lowered(column: cells.Array) -> tuple[cells.Array, cells.Rows]:
     trimmed = pc.ascii_trim(lowered.take(pa.array(rare)), characters=" \t\n\r\v\f")
     strange = _rare(trimmed)
     plain = np.setdiff1d(np.arange(len(rare)), strange, assume_unique=True)
-    return _put(lowered, rare[plain], trimmed.take(pa.array(plain))), rare[strange]
+    if len(plain):
+        lowered = _put(lowered, rare[plain], trimmed.take(pa.array(plain)))
+    return lowered, rare[strange]
 
 
 def _rare(column: cells.Array) -> cells.Rows:

@@ -164,7 +164,7 @@ def raw_bytes(column: Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int3
 def rows_with_bytes_outside(column: Array, low: int, high: int, *, also: str = "") -> Rows:
     """The rows of a text column with a byte outside `low` to `high`, or one of `also`: one look at the buffer."""
     data, ends = raw_bytes(column)
-    if not also and (not len(data) or (data.min() >= low and data.max() <= high)):
+    if not len(data) or (not also and data.min() >= low and data.max() <= high):
         return np.zeros(0, np.int64)
     strange = (data - np.uint8(low)) > np.uint8(high - low)
     for letter in also:

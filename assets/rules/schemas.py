@@ -105,9 +105,9 @@ def _short(column: cells.Array) -> cells.Mask:
 
 
 def _printable(column: cells.Array) -> cells.Mask:
-    """Only rows with a byte that is not printable ASCII are looked at more closely."""
+    """Only rows with a control byte, or the byte that starts U+0080 to U+00BF in UTF-8, are looked at closely."""
     passes = np.ones(len(column), np.bool_)
-    rare = cells.rows_with_bytes_outside(column, 0x20, 0x7E)
+    rare = cells.rows_with_bytes_outside(column, 0x20, 0xFF, also="\x7f\xc2")
     if len(rare):
         passes[rare] = ~cells.to_mask(pc.match_substring_regex(column.take(pa.array(rare)), _CONTROL))
     return passes
