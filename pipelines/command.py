@@ -22,6 +22,11 @@ JSON = click.option(
 DEBUG = click.option("--debug", is_flag=True, help="Show where an error came from.")
 
 
+def _examples(*lines: str) -> str:
+    """What stands at the end of a command's --help."""
+    return "\b\nExamples:\n" + "\n".join(f"  mailtrap-contacts {line}" for line in lines)
+
+
 class _Commands(click.Group):
     """Commands in the order in which they are needed."""
 
@@ -45,7 +50,7 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(epilog=_examples("check", "check newsletter --json"))
 @click.argument("sync", required=False)
 @JSON
 @DEBUG
@@ -56,7 +61,13 @@ def check(sync: str | None, as_json: bool, **_: Any) -> int:
     return run(os.environ, sync=sync, as_json=as_json)
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        "plan newsletter",
+        "plan newsletter --out plan.json --picture plan.png",
+        "plan newsletter --partition 2026-01-31",
+    )
+)
 @click.argument("sync")
 @click.option("--partition", help="One partition of a partitioned sync: a day, or a bucket.")
 @click.option("--full", is_flag=True, help="As if everything had to be sent again.")
@@ -71,7 +82,14 @@ def plan(**options: Any) -> int:
     return run(os.environ, **_without_debug(options))
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        "sync newsletter",
+        "sync newsletter --plan plan.json",
+        "sync newsletter --partition 2026-01-01...2026-01-31",
+        "sync newsletter --full --json",
+    )
+)
 @click.argument("sync")
 @click.option("--partition", help="One partition of a partitioned sync: a day, or a bucket.")
 @click.option("--full", is_flag=True, help="Send everything again, also what Mailtrap was told already.")
@@ -87,7 +105,12 @@ def sync(**options: Any) -> int:
     return run(os.environ, **_without_debug(options))
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        "export --out everyone.parquet",
+        "export --list Newsletter --list Customers --status subscribed --columns email,plan --out people.parquet",
+    )
+)
 @click.option(
     "--list", "lists", multiple=True, help="Only members of this list: its name or id. May be repeated."
 )
@@ -105,7 +128,7 @@ def export(**options: Any) -> int:
     return run(os.environ, **_without_debug(options))
 
 
-@cli.command()
+@cli.command(epilog=_examples("drift newsletter", "drift newsletter --json"))
 @click.argument("sync")
 @JSON
 @DEBUG
@@ -116,7 +139,7 @@ def drift(**options: Any) -> int:
     return run(os.environ, **_without_debug(options))
 
 
-@cli.command()
+@cli.command(epilog=_examples("explain - < address.txt"))
 @click.argument("email")
 @JSON
 @DEBUG
@@ -127,7 +150,7 @@ def explain(**options: Any) -> int:
     return run(os.environ, **_without_debug(options))
 
 
-@cli.command()
+@cli.command(epilog=_examples("access - < address.txt > everything.json"))
 @click.argument("email")
 @JSON
 @DEBUG
@@ -138,7 +161,7 @@ def access(email: str, **_: Any) -> int:
     return run(os.environ, email=email)
 
 
-@cli.command()
+@cli.command(epilog=_examples("erase --file addresses.txt"))
 @click.option(
     "--file",
     type=click.Path(path_type=Path),
@@ -152,6 +175,15 @@ def erase(**options: Any) -> int:
     from pipelines.erasing import erase as run
 
     return run(os.environ, **_without_debug(options))
+
+
+@cli.command(epilog=_examples("metrics"))
+@DEBUG
+def metrics(**_: Any) -> int:
+    """The last run of each sync and the request budget, as Prometheus text. Asks nobody but lake and journal."""
+    from pipelines.metrics import metrics as run
+
+    return run(os.environ)
 
 
 @cli.command(

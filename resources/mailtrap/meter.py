@@ -168,6 +168,26 @@ class Meter:
         with contextlib.suppress(JournalError), self._turn(windows) as turn:
             turn.settle(place, sent=sent)
 
+    def in_use(self) -> dict[str, int]:
+        """How many requests each window still counts; looks, and takes no place."""
+        try:
+            with self._engine.connect() as connection:
+                counted = sa.and_(
+                    _places.c.epoch == self._clock.epoch, _places.c.free_at > self._clock.now(connection)
+                )
+                rows = connection.execute(
+                    sa.select(_windows.c.name, sa.func.count(_places.c.id))
+                    .select_from(
+                        sa.outerjoin(_windows, _places, sa.and_(_places.c.window == _windows.c.name, counted))
+                    )
+                    .group_by(_windows.c.name)
+                ).all()
+        except sa.exc.SQLAlchemyError as error:
+            failed = type(error).__name__
+        else:
+            return {name: int(count) for name, count in rows}
+        raise _unreadable(failed)
+
     def dispose(self) -> None:
         """Give the connections back."""
         self._engine.dispose()

@@ -339,3 +339,13 @@ def test_processes_share_a_window_through_postgresql() -> None:
     assert limited.refused == 0
     assert most_in_any_window(limited.moments, 3.0) <= 150
     assert share >= 0.95, f"{share:.1%} of the limit was used"
+
+
+def test_how_full_the_windows_are_can_be_seen_without_taking_a_place(meter: Meter, hand: Hand) -> None:
+    """Requests count until their window is over; a window that nobody uses any more is empty, not gone."""
+    assert meter.in_use() == {}
+    for _ in range(2):
+        take(meter).answered()
+    assert meter.in_use() == meter.in_use() == {"account": 2}
+    hand.time += 11.0
+    assert meter.in_use() == {"account": 0}
