@@ -228,7 +228,7 @@ class Delivering:
         elif isinstance(each, Watched):
             turn.watched[each.payload.id] = each
         elif each.state == "planned":
-            turn.queue.append(each)
+            turn.queue.appendleft(each)  # halves of halves first: a bad row is found before others are begun
         elif each.state in IN_FLIGHT:
             self._watch(turn, each)
 

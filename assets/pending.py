@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.rules import comparison, payload
+from assets.rules.address import hash_addresses, persons
 from assets.rules.comparison import Change, Told, Withheld
 from assets.rules.payload import ListIds
 from assets.rules.sync import Sync
@@ -196,6 +197,21 @@ class Pending:
         if not hit.any():
             return None
         return lists.take(pa.array(places, mask=~hit))
+
+
+def leavers_not_in(
+    lake: Lake, source_rows: str, sync: Sync, leavers: Sequence[pa.RecordBatch], *, key: bytes
+) -> list[pa.RecordBatch]:
+    """Without those whose row is still in the source, but was rejected: who has a wrong birthday has not left."""
+    wanted = pa.concat_arrays([batch["address_hash"].storage for batch in leavers])
+    seen = []
+    for rows in lake.read(source_rows, [sync.email]):
+        hashes = hash_addresses(persons(rows[sync.email]), key).storage
+        seen.append(hashes.filter(pc.is_in(hashes, value_set=wanted)))
+    still = pa.concat_arrays(seen) if seen else pa.array([], wanted.type)
+    return [
+        batch.filter(pc.invert(pc.is_in(batch["address_hash"].storage, value_set=still))) for batch in leavers
+    ]
 
 
 def write_gone(

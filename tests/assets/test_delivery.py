@@ -1,19 +1,40 @@
 """A delivery through everything that Mailtrap can do to it: nothing lost, nothing blamed wrongly, nothing sent in vain."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from assets import summary
+from assets.refusals import folder
+from assets.rules.sync import FieldRule
+from resources.errors import ImportFailedError, RefusedError, UnavailableError, UnfinishedError
+from resources.local_mailtrap.faults import FAULTS
 from tests.assets.world import World, conserved, people, problems
+
+POST_IMPORT = {"method": "POST", "path": "/contacts/imports$"}
+GET_IMPORT = {"method": "GET", "path": r"/contacts/imports/\d+$"}
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """A small world with payloads of ten."""
     made = World(tmp_path, rows_per_payload=10)
+    made.wants()
     yield made
     made.close()
+
+
+def refused_by_mailtrap(world: World) -> list[dict[str, object]]:
+    """The rows that Mailtrap itself refused, as they are kept."""
+    root = Path(world.store.lake.root)
+    return [
+        row
+        for path in world.store.lake.list(folder("people"))
+        for row in pq.read_table(root / path).to_pylist()
+    ]
 
 
 def test_everybody_arrives_once_and_a_second_run_sends_nothing(world: World) -> None:
@@ -22,3 +43,342 @@ def test_everybody_arrives_once_and_a_second_run_sends_nothing(world: World) -> 
     assert len(world.imports()) == 4 and len(world.members()) == 35
     assert conserved(world.run(people(35)), unchanged=35)
     assert len(world.imports()) == 4
+
+
+def test_only_what_changed_is_sent_and_older_rows_never_overwrite(world: World) -> None:
+    """A new plan is sent to those who have it; a row from before is stale."""
+    world.run(people(20))
+    assert conserved(
+        world.run([*people(17), *people(3, first=17, plan="pro", day=3)]), unchanged=17, accepted=3
+    )
+    assert world.imports()[-1]["rows"] == 3
+    assert conserved(world.run([*people(17), *people(3, first=17, plan="old", day=2)]), unchanged=17, stale=3)
+    assert world.contact("p19@example.com")["fields"]["plan"] == "pro"
+
+
+STRIKES = {
+    "POST": ("F-01", "F-02", "F-03", "F-04", "F-05", "F-07", "F-10", "F-11", "F-17", "F-19", "F-22"),
+    "GET": ("F-01", "F-03", "F-04", "F-17", "F-18", "F-19", "F-22"),
+}
+OFTEN = {
+    "F-02": {"huge"},
+    "F-03": {"500", "524"},
+    "F-11": {"string", "dict"},
+    "F-17": {"unknown_status", "counts_as_null"},
+}
+CASES = [
+    pytest.param(at, fault.code, variant, id=f"{at}-{fault.code}-{variant}")
+    for at, codes in STRIKES.items()
+    for fault in FAULTS
+    for variant in fault.variants
+    if fault.code in codes and variant in OFTEN.get(fault.code, {variant}) and not variant.startswith("stuck")
+]
+
+
+@pytest.mark.parametrize(("at", "code", "variant"), CASES)
+def test_a_fault_costs_time_and_at_most_one_more_copy(world: World, at: str, code: str, variant: str) -> None:
+    """Whatever strikes one request of an import, after one more run everybody is there, told once, triggered once."""
+    where = POST_IMPORT if at == "POST" else GET_IMPORT
+    world.mailtrap.fault(code, variant=variant, match={**where, "nth": 2})
+    first = world.run(people(30))
+    second = world.run(people(30))
+    assert sum(first.rows.values()) == 2 * first.rows["read"]
+    rejected = second.rows["rejected"]
+    assert second.rows["accepted"] + second.rows["unchanged"] == 30 - rejected == len(world.members())
+    assert rejected <= (1 if code == "F-10" else 0)
+    accepted = [each["emails_sha256"] for each in world.imports() if each["status"] == 201]
+    assert len(accepted) - len(set(accepted)) <= 1
+    triggers = world.triggers()
+    assert triggers["contact_created"] == triggers["added_to_list"] == len(world.members())
+    assert triggers["field_changed"] == 0
+
+
+def test_thirty_seven_bad_rows_of_fifty_thousand_cost_one_request(tmp_path: Path) -> None:
+    """The other 49,963 arrive in the second request, and each bad row says why."""
+    world = World(tmp_path)
+    bad = [f"p{n}@example.com" for n in range(0, 37_000, 1000)]
+    refusal = {"do": "refuse_rows", "emails": bad, "errors": {"email": ["is invalid"]}}
+    world.mailtrap.fault(action=refusal, match=POST_IMPORT, times=1)
+    sent = world.run(people(50_000))
+    assert conserved(sent, accepted=49_963, rejected=37)
+    assert [each["rows"] for each in world.imports()] == [50_000, 49_963]
+    assert sent.rejected_by_reason == {"refused_by_mailtrap": 37}
+    kept = refused_by_mailtrap(world)
+    assert {row["source_key"] for row in kept} == {f"{n}" for n in range(0, 37_000, 1000)}
+    assert {row["mailtrap_says"] for row in kept} == {"is invalid"}
+    world.close()
+
+
+def test_a_refusal_that_names_nobody_is_found_by_halving(world: World) -> None:
+    """One bad row costs one row, though Mailtrap does not say which."""
+    refusal = {"do": "answer", "status": 422, "json": {"errors": "is invalid"}}
+    world.mailtrap.fault(action=refusal, match=POST_IMPORT, times=4)
+    sent = world.run(people(10))
+    assert sent.rows["accepted"] + sent.rows["rejected"] == 10 and sent.rows["rejected"] <= 1
+    assert not sent.told.problems
+
+
+def test_when_everything_is_refused_without_names_the_rest_is_not_tried(tmp_path: Path) -> None:
+    """Fifty thousand requests would not make it better."""
+    world = World(tmp_path)
+    world.mailtrap.fault(
+        action={"do": "answer", "status": 422, "json": {"errors": "is invalid"}},
+        match=POST_IMPORT,
+        times=None,
+    )
+    sent = world.run(people(2_000))
+    assert isinstance(sent.told.problems[0], RefusedError)
+    assert len(world.imports()) < 400 and sent.rows["pending"] > 1_500
+    world.close()
+
+
+def test_a_full_plan_blames_nobody(world: World) -> None:
+    """`contacts limit reached` rejects no row, and the rows are offered again when there is room."""
+    world.mailtrap.seed({"contact_limit": 10})
+    world.mailtrap.turn(plan_limit="refuse")
+    world.run(people(10))
+    sent = world.run(people(30))
+    assert sent.rows["rejected"] == 0 and sent.rows["pending"] > 0
+    assert "contacts limit reached" in problems(sent)[0]
+    world.mailtrap.seed({"contact_limit": None})
+    again = world.run(people(30))
+    assert again.rows["accepted"] + again.rows["unchanged"] == 30 and len(world.members()) == 30
+
+
+def test_contacts_over_the_limit_are_shown_and_not_remembered_as_told(world: World) -> None:
+    """Nobody knows which of them were left out."""
+    world.mailtrap.fault("F-09", **{"with": {"rows": 3}})
+    sent = world.run(people(10))
+    assert conserved(sent, over_limit=3, pending=7) and isinstance(sent.told.problems[0], ImportFailedError)
+    assert conserved(world.run(people(10)), accepted=10)
+
+
+def test_a_body_that_is_too_large_is_halved_and_the_next_ones_are_smaller(world: World) -> None:
+    """413 teaches what fits."""
+    world.mailtrap.turn(body_limit_bytes=700)
+    assert conserved(world.run(people(40)), accepted=40)
+    assert sum(each["status"] == 413 for each in world.imports()) <= 8
+
+
+def test_an_import_limit_below_ours_is_learned(tmp_path: Path) -> None:
+    """`cannot import more than` names nobody and blames nobody."""
+    world = World(tmp_path)
+    world.mailtrap.turn(import_max_contacts=500)
+    assert conserved(world.run(people(3000)), accepted=3000)
+    world.close()
+
+
+def test_a_failed_job_is_one_payload_and_is_offered_again(world: World) -> None:
+    """The other payloads are done, the failed one is sent by the next run."""
+    world.mailtrap.fault("F-08", match={**POST_IMPORT, "nth": 2})
+    sent = world.run(people(30))
+    assert conserved(sent, accepted=20, pending=10) and "gave up on import" in problems(sent)[0]
+    assert conserved(world.run(people(30)), unchanged=20, accepted=10)
+
+
+@pytest.mark.parametrize("variant", ["more", "fewer"])
+def test_counts_that_do_not_add_up_prove_nothing(world: World, variant: str) -> None:
+    """Finished is not enough."""
+    world.mailtrap.fault(
+        "F-20", variant=variant, match={"method": "POST", "path": "/contacts/imports$", "nth": 1}
+    )
+    sent = world.run(people(10))
+    assert conserved(sent, pending=10) and "do not add up" in problems(sent)[0]
+    assert conserved(world.run(people(10)), accepted=10)
+
+
+def test_a_lost_answer_whose_import_was_carried_out_is_not_sent_again(world: World) -> None:
+    """Looking shows that it arrived."""
+    world.mailtrap.fault("F-05")
+    sent = world.run(people(10))
+    assert conserved(sent, accepted=10) and sent.told.ambiguous == 1
+    assert len(world.imports()) == 1
+
+
+def test_a_lost_request_is_sent_again_once(world: World) -> None:
+    """Looking for a minute shows that it did not arrive."""
+    world.mailtrap.fault(
+        action={"do": "answer", "status": 502, "text": "Bad Gateway"}, match=POST_IMPORT, times=1
+    )
+    sent = world.run(people(10))
+    assert conserved(sent, accepted=10) and sent.told.ambiguous == 1
+    assert [each["status"] for each in world.imports()] == [502, 201]
+
+
+def test_people_who_always_were_so_do_not_prove_a_lost_import(world: World) -> None:
+    """Contacts that Mailtrap had before with the same values say nothing about the request."""
+    known = [{"email": f"p{n}@example.com", "fields": {}, "lists": ["Newsletter"]} for n in range(5)]
+    world.mailtrap.seed(
+        {
+            "fields": [
+                {"name": "First", "data_type": "text", "merge_tag": "first_name"},
+                {"name": "Plan", "data_type": "text", "merge_tag": "plan"},
+            ],
+            "contacts": [
+                {**each, "fields": {"first_name": f"N{n}", "plan": "free"}} for n, each in enumerate(known)
+            ],
+        }
+    )
+    world.mailtrap.advance(7200)
+    world.mailtrap.fault(action={"do": "answer", "status": 502, "text": ""}, match=POST_IMPORT, times=1)
+    assert conserved(world.run(people(5)), accepted=5)
+    assert len(world.imports()) == 2
+
+
+def test_a_request_that_is_lost_twice_is_left_to_the_next_run(world: World) -> None:
+    """At most one more copy in one run; then the run says that it does not know."""
+    world.mailtrap.fault(action={"do": "answer", "status": 502, "text": ""}, match=POST_IMPORT, times=2)
+    sent = world.run(people(10))
+    assert conserved(sent, pending=10) and isinstance(sent.told.problems[0], UnfinishedError)
+    assert conserved(world.run(people(10)), accepted=10)
+    assert len(world.imports()) == 3
+
+
+@pytest.mark.parametrize("variant", ["stuck_started", "stuck_created"])
+def test_a_stuck_job_is_only_asked_about_by_later_runs(world: World, variant: str) -> None:
+    """Its id is known, so its contacts are never sent again, and nothing new is begun before it is done."""
+    world.mailtrap.fault("F-07", variant=variant, match=POST_IMPORT)
+    sent = world.run(people(10))
+    assert conserved(sent, pending=10) and isinstance(sent.told.problems[0], UnfinishedError)
+    with pytest.raises(UnfinishedError, match="1 imports of an earlier run"):
+        world.run(people(12))
+    assert len(world.imports()) == 1 and world.states() == {"submitted": 1}
+
+
+def test_polling_costs_little(tmp_path: Path) -> None:
+    """Jobs are asked about when they are likely done: what one job teaches puts off the others."""
+    world = World(tmp_path, rows_per_payload=500)
+    world.mailtrap.turn(import_start_seconds=5, import_seconds_per_1000_rows=20)
+    sent = world.run(people(10_000))
+    assert conserved(sent, accepted=10_000)
+    polls = sum(
+        1 for e in world.mailtrap.journal.entries if e.method == "GET" and "/contacts/imports/" in e.path
+    )
+    assert (polls + 20) / 20 <= 2.6
+    world.close()
+
+
+def test_a_revoked_token_stops_at_once_and_a_new_one_goes_on(world: World) -> None:
+    """What was proven stays, what is in flight is asked about later."""
+    rule = world.mailtrap.fault(
+        "F-16", variant="revoked", match={"path": "/contacts/imports", "nth": list(range(3, 200))}
+    )
+    sent = world.run(people(100))
+    assert isinstance(sent.told.problems[0], RefusedError) and sent.rows["pending"] > 0
+    assert sent.outcome == "config" and len(world.imports()) <= 8
+    world.mailtrap.faults.remove(rule.id)
+    again = world.run(people(100))
+    assert again.rows["accepted"] + again.rows["unchanged"] == 100 and len(world.members()) == 100
+    accepted = [each for each in world.imports() if each["status"] == 201]
+    assert sum(each["rows"] for each in accepted) == 100
+
+
+def test_an_outage_ends_in_an_error_that_a_retry_helps(world: World) -> None:
+    """Nothing is lost, and nobody told twice."""
+    world.mailtrap.fault("F-04", match=POST_IMPORT, times=None)
+    sent = world.run(people(30))
+    assert conserved(sent, pending=30) and isinstance(sent.told.problems[0], UnavailableError)
+
+
+def test_a_full_resend_sends_all_and_is_remembered(world: World) -> None:
+    """And the next run sends nothing."""
+    world.run(people(20))
+    assert conserved(world.run(people(20), resend=True), accepted=20)
+    assert conserved(world.run(people(20)), unchanged=20)
+
+
+def test_a_lost_answer_of_a_full_resend_costs_one_more_copy(world: World) -> None:
+    """Looking would prove nothing, since nothing changed."""
+    world.run(people(10))
+    world.mailtrap.fault("F-05")
+    sent = world.run(people(10), resend=True)
+    assert conserved(sent, accepted=10) and sent.told.ambiguous == 1 and len(world.imports()) == 3
+
+
+def test_people_who_left_a_mirror_leave_its_lists_and_no_others(world: World) -> None:
+    """One import takes all of them off; lists that the sync does not own stay."""
+    world.wants(mode="mirror", when_gone="unlist")
+    world.run(people(30))
+    account = world.mailtrap.dump()["accounts"][0]
+    newsletter = account["lists"][0]["id"]
+    world.mailtrap.seed({"contacts": [{"email": "p29@example.com", "lists": ["Other", newsletter]}]})
+    before = len(world.imports())
+    sent = world.run(people(20))
+    assert conserved(sent, unchanged=20) and sum(sent.told.gone.values()) == 10
+    assert len(world.imports()) == before + 1
+    assert world.members() == {f"p{n}@example.com" for n in range(20)}
+    assert world.members("Other") == {"p29@example.com"}
+    assert conserved(world.run(people(20)), unchanged=20) and len(world.imports()) == before + 1
+    assert conserved(world.run(people(30)), unchanged=20, accepted=10)
+    assert len(world.members()) == 30
+
+
+def test_people_who_left_and_may_not_be_written_to_are_left_alone(world: World) -> None:
+    """Not even to take them off a list."""
+    world.wants(mode="mirror", when_gone="unlist")
+    world.run(people(10))
+    world.mailtrap.unsubscribe("p9@example.com")
+    world.mailtrap.suppress("p8@example.com")
+    sent = world.run(people(7))
+    assert sum(sent.told.gone.values()) == 1
+    assert world.mailtrap.journal.times_sent("p9@example.com") == 1
+    assert world.mailtrap.journal.times_sent("p8@example.com") == 1
+
+
+def test_a_rejected_row_has_not_left_the_mirror(world: World) -> None:
+    """Somebody whose plan is not one of the allowed stays in the list until the row is mended, or gone."""
+    plan = FieldRule("plan", "plan", one_of=("free",))
+    world.wants(mode="mirror", when_gone="unlist", fields=(plan,))
+    world.run(people(10))
+    sent = world.run([*people(8), *people(1, first=8, plan="odd")])
+    assert conserved(sent, unchanged=8, rejected=1) and sum(sent.told.gone.values()) == 1
+    assert world.members() == {f"p{n}@example.com" for n in range(9)}
+
+
+def test_a_mirror_that_keeps_takes_nobody_off(world: World) -> None:
+    """`when_gone: keep`."""
+    world.wants(mode="mirror")
+    world.run(people(10))
+    assert conserved(world.run(people(3)), unchanged=3) and len(world.members()) == 10
+
+
+def test_lists_that_a_sync_no_longer_names_are_left(world: World) -> None:
+    """People leave the list that this sync once put them in."""
+    world.wants(lists=type(world.sync.lists)(include=("Old", "Newsletter")))
+    world.run(people(5))
+    assert len(world.members("Old")) == 5
+    world.wants(lists=type(world.sync.lists)(include=("Newsletter",)))
+    assert conserved(world.run(people(5)), accepted=5)
+    assert world.members("Old") == set() and len(world.members()) == 5
+
+
+def test_days_come_in_any_order_and_the_newest_row_wins(world: World) -> None:
+    """A day that is backfilled later does not overwrite what a newer day said."""
+    assert conserved(world.run({"2026-01-03": people(10, plan="new", day=3)}), accepted=10)
+    assert conserved(world.run({"2026-01-01": people(12, plan="old", day=1)}), stale=10, accepted=2)
+    assert world.contact("p0@example.com")["fields"]["plan"] == "new"
+    assert conserved(world.run({"2026-01-03": people(10, plan="new", day=3)}), unchanged=10)
+
+
+def test_several_partitions_in_one_run_share_payloads(world: World) -> None:
+    """And each has its own numbers."""
+    sent = world.run({"2026-01-01": people(5), "2026-01-02": people(5, first=5, day=2)})
+    assert len(world.imports()) == 1
+    assert {name: rows["accepted"] for name, rows in sent.by_partition.items()} == {
+        "2026-01-01": 5,
+        "2026-01-02": 5,
+    }
+
+
+def test_files_of_former_runs_do_not_pile_up(world: World) -> None:
+    """Pending contacts hold people's data: only those of the newest run stay."""
+    for plan in ("a", "b", "c"):
+        world.run(people(5, plan=plan, day=ord(plan) - 90))
+    assert len(world.store.lake.list("people/pending_contacts")) == 1
+
+
+def test_the_summary_of_a_run_is_kept_in_numbers(world: World) -> None:
+    """And holds no address."""
+    world.run(people(12))
+    text = world.store.lake.read_bytes(summary.summary_path("people", "run-1"))
+    assert b'"accepted": 12' in text and b"@" not in text and datetime.now(UTC).year >= 2024

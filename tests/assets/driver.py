@@ -1,0 +1,81 @@
+"""A run of a sync in a process of its own, forked from one that has imported everything: quick to start, free to kill.
+
+Same steps and settings as the command, without Dagster's start.
+"""
+
+import multiprocessing
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from assets.delivery import Timing
+from resources import settings
+from resources.errors import ConnectorError
+from resources.mailtrap.session import open_client
+from resources.store.store import open_store
+from tests.assets.world import Row, step_by_step
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.assets.driver"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """What a process is to do."""
+
+    environ: Mapping[str, str]
+    sync: Any
+    rows: dict[str, list[Row]]
+    run_id: str
+    lease_seconds: float = 60.0
+    file_bytes: int = 0
+    """The size beyond which no file may grow: a disk that is full."""
+
+
+def start(errand: Errand) -> BaseProcess:
+    """Begin."""
+    process: BaseProcess = FORKS.Process(target=work, args=(errand,))
+    process.start()
+    return process
+
+
+def work(errand: Errand) -> None:
+    """Run the sync; the exit code is the command's."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    if errand.file_bytes:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (errand.file_bytes, errand.file_bytes))
+    try:
+        sys.exit(run(errand))
+    except ConnectorError as error:
+        sys.exit(error.exit_code)
+
+
+def run(errand: Errand) -> int:
+    """The sync, with what the settings say."""
+    known = settings.read(errand.environ)
+    timing = Timing(lease_seconds=errand.lease_seconds)
+    with (
+        open_client(known) as client,
+        open_store(
+            str(known.home),
+            lake=known.lake,
+            journal=known.journal,
+            key=known.key,
+            rows_per_payload=known.rows_per_payload,
+            bytes_per_payload=known.bytes_per_payload,
+            poll_seconds=known.poll_seconds,
+            job_deadline_seconds=known.job_deadline_seconds,
+        ) as store,
+    ):
+        sent = step_by_step(client, store, errand.sync, rows=errand.rows, run_id=errand.run_id, timing=timing)
+    return 0 if sent.outcome == "ok" else 4
+
+
+def _interrupt(_number: int, _frame: Any) -> None:
+    # As Dagster does for a run that is told to stop.
+    raise KeyboardInterrupt
