@@ -24,17 +24,15 @@ from pydantic import Field as Described
 from assets import metadata
 from assets.export_jobs import ExportJobs, Patience, Ready
 from assets.failures import told_to_dagster
-from assets.rules import comparison
-from assets.rules.address import hash_addresses
+from assets.rules import cells, comparison
+from assets.rules.address import hash_addresses, persons
 from assets.rules.exported import open_export
-from assets.rules.payload import ListIds
-from assets.rules.sync import Sync
 from assets.rules.traces import People, is_of
-from resources.errors import JournalError, SettingsError, UnavailableError, UnfinishedError
+from resources.errors import JournalError, UnavailableError, UnfinishedError
 from resources.journal import Journal
 from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
-from resources.mailtrap.wire import ContactList, Suppression, export_filters
+from resources.mailtrap.wire import Suppression, export_filters
 from resources.store.store import Store
 
 SUPPRESSIONS = "mailtrap/suppressions/latest.parquet"
@@ -118,25 +116,6 @@ def refresh_knowledge(
     )
 
 
-def resolve_lists(client: MailtrapClient, sync: Sync, *, lake: Lake) -> ListIds:
-    """The ids of the lists that a sync names; `create: true` makes the missing ones."""
-    lists = client.lists()
-    rows_name = _names_in_rows(lake, sync) if sync.lists.from_column else set()
-    by_name = {each.name: each.id for each in lists}
-    by_name |= {str(each.id): each.id for each in lists if str(each.id) not in by_name}
-    wanted = [*map(str, sync.lists.include), *map(str, sync.lists.exclude), *sorted(rows_name)]
-    missing = [name for name in dict.fromkeys(wanted) if name not in by_name]
-    numbers = [name for name in missing if name.isdigit()]
-    if missing and (numbers or not sync.create):
-        raise _no_list(numbers or missing, lists)
-    by_name |= {name: client.create_list(name).id for name in missing}
-    return ListIds(
-        include=tuple(dict.fromkeys(by_name[str(each)] for each in sync.lists.include)),
-        exclude=tuple(dict.fromkeys(by_name[str(each)] for each in sync.lists.exclude)),
-        by_name={name: by_name[name] for name in rows_name} if sync.lists.from_column else None,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Account:
     client: MailtrapClient
@@ -207,8 +186,12 @@ class _Account:
         rows = rows.filter(pc.is_valid(rows["email"]))
         if status == "unsubscribed":  # a filter that was not obeyed must not withhold everybody
             rows = rows.filter(pc.not_equal(pc.fill_null(rows["status"], ""), "subscribed"))
-        hashes = hash_addresses(rows["email"], self.key)
+        hashes = self._hashes(rows["email"])
         return self._without_erased(pa.table([hashes, rows["email"], rows["status"]], schema=PEOPLE_SCHEMA))
+
+    def _hashes(self, emails: pa.Array | pa.ChunkedArray) -> pa.Array:
+        """Of the person, however Mailtrap spells the address: a suppression of JO@x.org is one of jo@x.org."""
+        return hash_addresses(persons(cells.plain(emails)), self.key)
 
     def _without_erased(self, rows: pa.Table) -> pa.Table:
         """Mailtrap keeps suppressions of people whom we have forgotten: they are withheld by their tombstones."""
@@ -232,7 +215,7 @@ class _Account:
         return self._without_erased(
             pa.table(
                 [
-                    hash_addresses(emails, self.key),
+                    self._hashes(emails),
                     pa.array([each.id for each in page], pa.string()),
                     emails,
                     *(
@@ -253,7 +236,7 @@ class _Account:
                 added = connection.sql(f"select count(*) from {new} where id not in (select id from {old})")
                 if added.fetchall()[0][0] == 0:
                     return
-                query = f"select * from {old} anti join {new} using (id) union all select * from {new}"
+                query = f"select * from {old} where id not in (select id from {new}) union all select * from {new}"
                 facts = {"taken_at": self.now.isoformat()}
                 with self.lake.writer(SUPPRESSIONS, SUPPRESSIONS_SCHEMA, metadata=facts) as sink:
                     for batch in connection.sql(query).to_arrow_reader(100_000):
@@ -265,7 +248,10 @@ class _Account:
         stamp = _stamp_of(path)
         if not self.lake.exists(path) or not self.lake.exists(stamp):
             return None
-        found = json.loads(self.lake.read_bytes(stamp))
+        try:
+            found = json.loads(self.lake.read_bytes(stamp))
+        except ValueError:
+            return None
         if found.get("account") != self.client.account_id:
             return None  # of another account: worthless
         moments = {name: _moment(found.get(name)) for name in ("taken_at", "newest", "whole_at")}
@@ -294,23 +280,6 @@ def _stamp_of(path: str) -> str:
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-def _names_in_rows(lake: Lake, sync: Sync) -> set[str]:
-    """The lists that accepted rows name themselves."""
-    found: set[str] = set()
-    for path in lake.list(f"{sync.name}/accepted_contacts"):
-        for batch in lake.read(path, ["_lists"]):
-            found.update(name for name in pc.unique(pc.list_flatten(batch["_lists"])).to_pylist() if name)
-    return found
-
-
-def _no_list(missing: Sequence[str], lists: Sequence[ContactList]) -> SettingsError:
-    return SettingsError(
-        f"The account has no list {', '.join(map(repr, missing[:10]))}.",
-        f"Its lists are: {', '.join(repr(each.name) for each in lists) or 'none'}.",
-        "Make the list in Mailtrap, or say `create: true` in the sync file; a number must be the id of a list.",
-    )
 
 
 def _too_old(path: str, former: _Freshness | None, now: datetime, why: str) -> UnavailableError:
