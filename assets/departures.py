@@ -69,6 +69,8 @@ class Departed:
     """How many people were unsubscribed, unlisted, deleted."""
     outcomes: Counter[str] = field(default_factory=Counter)
     """How Mailtrap had them: done, already, not_there; and without_address, whom we could not name."""
+    absent: int = 0
+    """People of requests whom Mailtrap does not have: nothing was asked about them."""
     requests: int = 0
 
     def facts(self) -> dict[str, int]:
@@ -124,7 +126,9 @@ def depart(
             people = named(store.lake, sync, leavers, key=store.key, partitions=partitions)
             departed.outcomes["without_address"] += leavers.num_rows - len(people)
             for first in range(0, len(people), PEOPLE_PER_STEP):
-                _step(client, store, sync, people[first : first + PEOPLE_PER_STEP], departed, lease=lease)
+                depart_some(
+                    client, store, sync, people[first : first + PEOPLE_PER_STEP], departed, lease=lease
+                )
             ledger.merge(store.journal, store.lake, sync.name, lease=lease)
     departed.requests = client.usage_counts.requests - before.requests
     departed.outcomes = +departed.outcomes
@@ -238,7 +242,7 @@ def _from_rows(
 # Doing it
 
 
-def _step(
+def depart_some(
     client: MailtrapClient,
     store: Store,
     sync: Sync,
@@ -256,10 +260,7 @@ def _step(
         if not isinstance(outcome, ConnectorError)
     ]
     keep_out(store.lake, sync, [each for each, outcome in done if outcome == "deleted_unsubscribed"])
-    if done:
-        rows = told_no_longer([each for each, _ in done])
-        path = ledger.write_part(store.lake, sync.name, rows)
-        store.journal.add_ledger_part(sync.name, path=path, rows=rows.num_rows, lease=lease)
+    note_done(store, sync, [each for each, _ in done], lease=lease)
     for each, outcome in done:
         departed.outcomes[outcome if outcome in ("already", "not_there") else "done"] += 1
         departed.by_act[PAST[each.act]] += 1
@@ -296,12 +297,20 @@ def _leave(client: MailtrapClient, leaver: Leaver) -> str | ConnectorError:
     return "unlisted"
 
 
+def note_done(store: Store, sync: Sync, people: Sequence[Leaver], *, lease: Lease) -> None:
+    """From here on the ledger knows that they are done."""
+    if people:
+        rows = told_no_longer(people)
+        path = ledger.write_part(store.lake, sync.name, rows)
+        store.journal.add_ledger_part(sync.name, path=path, rows=rows.num_rows, lease=lease)
+
+
 def told_no_longer(people: Sequence[Leaver]) -> pa.Table:
-    """Ledger rows: Mailtrap holds these people no longer for this sync."""
+    """Ledger rows: Mailtrap holds these people no longer for this sync. Requests are remembered for good."""
     rows = [
         {
             "address_hash": each.hash,
-            "fingerprint": None,
+            "fingerprint": 0 if each.why == "requested" else None,
             "as_of": each.row["as_of"],
             "import_id": None,
             "list_ids": [],

@@ -5,7 +5,7 @@ happens here and nowhere below.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from assets import account
 from assets.changes import pending_contacts
 from assets.contacts import screened_contacts
 from assets.departures import departures
+from assets.events import contact_events, screened_events
 from assets.exports import exported_contacts
 from assets.imports import contact_imports
-from assets.rules.sync import Sync, SyncFileError
+from assets.requests import requests
+from assets.rules.sync import Kind, Sync, SyncFileError
 from assets.rules.sync_file import load_syncs
 from assets.source_rows import source_rows
 from assets.warehouse_tables import warehouse_tables
@@ -34,6 +36,12 @@ from resources.store.settings import StoreResource
 from resources.warehouses.settings import WarehouseResource
 
 DEFAULT_OWNERS = ["team:data"]
+MADE_OF: Mapping[Kind, tuple[Callable[..., dg.AssetsDefinition], ...]] = {
+    "contacts": (source_rows, screened_contacts, departures, pending_contacts, contact_imports),
+    "events": (source_rows, screened_events, contact_events),
+    "unsubscribes": (source_rows, requests),
+}
+"""What a sync's tables are made by, in their order."""
 
 
 def build_definitions(
@@ -56,7 +64,7 @@ def build_definitions(
             export_job(),
             erase_people_job(found),
             *jobs.values(),
-            *(full_resync_job(sync) for sync in found),
+            *(full_resync_job(sync) for sync in found if sync.kind == "contacts"),
         ],
         schedules=[schedule_of(sync, jobs[sync.name]) for sync in found if sync.schedule],
         sensors=[*sensors_of(found, jobs), alert_on_failure(), alert_on_warnings()],
@@ -74,10 +82,7 @@ def mailtrap_assets() -> list[dg.AssetsDefinition]:
 def assets_of(sync: Sync) -> list[dg.AssetsDefinition]:
     """The tables of one sync, in the order in which they are made."""
     owners = list(sync.owners) or DEFAULT_OWNERS
-    return [
-        make(sync, owners=owners)
-        for make in (source_rows, screened_contacts, departures, pending_contacts, contact_imports)
-    ]
+    return [make(sync, owners=owners) for make in MADE_OF[sync.kind]]
 
 
 def read_syncs(environ: Mapping[str, str]) -> tuple[Sync, ...]:

@@ -3,12 +3,13 @@
 Belongs here: which assets run together, in which executor, under which tags. Not here: when (`schedules`, `sensors`).
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from assets.exports import ExportConfig
-from assets.rules.sync import Sync
+from assets.rules.sync import Kind, Sync
 
 if TYPE_CHECKING:  # Dagster does not export the type of what define_asset_job returns
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -17,6 +18,17 @@ MAX_RUNTIME_SECONDS = 6 * 3600
 SYNC_TAG = "contacts/sync"
 ALONE_TAG = "contacts/one_at_a_time"
 """Runs with the same value wait for each other in the queue (`concurrency` in dagster.yaml)."""
+
+
+TABLES: Mapping[Kind, tuple[str, ...]] = {
+    "contacts": (
+        *("source_rows", "accepted_contacts", "rejections"),
+        *("departures", "pending_contacts", "contact_imports"),
+    ),
+    "events": ("source_rows", "accepted_events", "rejections", "contact_events"),
+    "unsubscribes": ("source_rows", "requests"),
+}
+"""The tables that a run of a sync makes."""
 
 
 def sync_job(sync: Sync) -> "UnresolvedAssetJobDefinition":
@@ -69,11 +81,7 @@ def drift_job(sync: Sync) -> "UnresolvedAssetJobDefinition":
 
 
 def _tables(sync: Sync) -> dg.AssetSelection:
-    names = (
-        *("source_rows", "accepted_contacts", "rejections"),
-        *("departures", "pending_contacts", "contact_imports"),
-    )
-    return dg.AssetSelection.assets(*(dg.AssetKey([sync.name, name]) for name in names))
+    return dg.AssetSelection.assets(*(dg.AssetKey([sync.name, name]) for name in TABLES[sync.kind]))
 
 
 def _tags(sync: Sync) -> dict[str, str]:

@@ -44,9 +44,22 @@ def sync(
             instance=instance,
             partition=key,
             tags=tags,
-            config={"ops": {f"{chosen.name}__pending_contacts": {"config": config}}},
+            config=_ops(chosen, config),
         )
     return report(known, chosen, ran, as_json=as_json)
+
+
+def _ops(chosen: Sync, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Only contacts are compared, so only they can be sent in full or as planned."""
+    if chosen.kind == "contacts":
+        return {"ops": {f"{chosen.name}__pending_contacts": {"config": dict(config)}}}
+    if config["full_resync"] or "plan_digest" in config:
+        raise SettingsError(
+            f"{chosen.name} is a sync of {chosen.kind}.",
+            "What it does is done once, for each event or request; there is nothing to send again or as planned.",
+            "Leave --full and --plan out.",
+        )
+    return {}
 
 
 def report(known: Settings, chosen: Sync, ran: Ran, *, as_json: bool) -> int:

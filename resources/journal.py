@@ -95,6 +95,14 @@ _exports = sa.Table(
     sa.Column("export_id", sa.BigInteger, nullable=False),
     sa.Column("started_at", sa.Double, nullable=False),
 )
+_events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("sync", sa.String(80), primary_key=True),
+    sa.Column("event_hash", sa.String(32), primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),  # sending | sent | ambiguous | refused | no_contact
+    sa.Column("at", sa.Double, nullable=False),
+)
 _tombstones = sa.Table(
     "tombstones",
     metadata,
@@ -410,6 +418,32 @@ class Journal:
             connection.execute(
                 _exports.delete().where(_exports.c.account == account, _exports.c.filters == filters)
             )
+
+    # Events
+
+    def begin_event(self, sync: str, event_hash: bytes, *, lease: Lease) -> None:
+        """The intent, before the request: an event that was begun is never begun again by itself."""
+        key = (_events.c.sync == sync, _events.c.event_hash == event_hash.hex())
+        with self._writing(lease) as connection:
+            connection.execute(_events.delete().where(*key))
+            values = {"sync": sync, "event_hash": event_hash.hex(), "state": "sending", "at": self._clock()}
+            connection.execute(_events.insert().values(**values))
+
+    def settle_event(self, sync: str, event_hash: bytes, *, state: str | None) -> None:
+        """What came of it; None when it certainly was not recorded, so that it can be begun again."""
+        key = (_events.c.sync == sync, _events.c.event_hash == event_hash.hex())
+        with self._writing(None) as connection:
+            if state is None:
+                connection.execute(_events.delete().where(*key))
+            else:
+                connection.execute(_events.update().where(*key).values(state=state, at=self._clock()))
+
+    def event_states(self, sync: str) -> Iterator[tuple[bytes, str, float]]:
+        """Every event of a sync that was ever begun: its keyed hash, what came of it, and when."""
+        query = sa.select(_events.c.event_hash, _events.c.state, _events.c.at).where(_events.c.sync == sync)
+        with self._reading() as connection:
+            for row in connection.execute(query).yield_per(10_000):
+                yield bytes.fromhex(row[0]), str(row[1]), float(row[2])
 
     # Tombstones
 
