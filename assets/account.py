@@ -269,9 +269,9 @@ class _Account:
         self.lake.write_bytes(_stamp_of(path), json.dumps(facts).encode())
 
 
-def _account_of(client: MailtrapClient, store: Store) -> _Account:
+def _account_of(client: MailtrapClient, store: Store, *, now: datetime | None = None) -> _Account:
     erased = People.of_hashes(store.journal.tombstones(), key=store.key)
-    return _Account(client, store.lake, store.journal, store.key, datetime.now(UTC), PROMPT, erased)
+    return _Account(client, store.lake, store.journal, store.key, now or datetime.now(UTC), PROMPT, erased)
 
 
 def _stamp_of(path: str) -> str:

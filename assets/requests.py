@@ -17,7 +17,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets import contacts, ledger
-from assets.account import OPT_OUTS_REQUESTED, PEOPLE, refresh_knowledge
+from assets.account import OPT_OUTS_REQUESTED, refresh_people
 from assets.changes import settle_under
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
 from assets.departures import PEOPLE_PER_STEP, Departed, Leaver, depart_some, note_done
@@ -151,20 +151,20 @@ def _carry_out(
         ledger.merge(store.journal, store.lake, sync.name, lease=lease)
 
 
-def read(store: Store, sync: Sync, *, partitions: Sequence[str]) -> Asked:
+def read(store: Store, sync: Sync, *, partitions: Sequence[str], tables: Lake | None = None) -> Asked:
     """The people of the source rows; kept at once by keyed hash, so that every sync withholds them."""
-    asked = Asked({}, Counter())
+    asked, lake = Asked({}, Counter()), tables or store.lake
     for partition in partitions:
         path = file_of(sync, "source_rows", partition)
-        left_out = int(store.lake.metadata(path).get("erased", "0"))
+        left_out = int(lake.metadata(path).get("erased", "0"))
         asked.rows.update(read=left_out, erased=left_out)
         hashes: set[bytes] = set()
-        for batch in store.lake.read(path, [sync.email]):
+        for batch in lake.read(path, [sync.email]):
             column = cells.plain(batch[sync.email])
             found = hash_addresses(persons(column), store.key)
             hashes.update(each for each in found.storage.to_pylist() if each is not None)
             _take(asked, cells.as_text(column).to_pylist(), key=store.key)
-        _remember(store.lake, sync, partition, hashes)
+        _remember(lake, sync, partition, hashes)
     return asked
 
 
@@ -200,10 +200,10 @@ def done(store: Store, sync: Sync) -> set[bytes]:
 
 def at_mailtrap(client: MailtrapClient, store: Store) -> set[bytes]:
     """Everyone whom Mailtrap has, by an export: those it does not have cost no request."""
-    refresh_knowledge(client, store.lake, store.journal, key=store.key, now=datetime.now(UTC), contacts=True)
+    path = refresh_people(client, store, now=datetime.now(UTC))
     return {
         each
-        for batch in store.lake.read(PEOPLE, ["address_hash"])
+        for batch in store.lake.read(path, ["address_hash"])
         for each in batch["address_hash"].storage.to_pylist()
         if each is not None
     }

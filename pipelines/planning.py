@@ -24,6 +24,7 @@ from assets.rules.sync import Sync
 from assets.source_rows import erased_people, extract
 from pipelines import printing
 from pipelines.definitions import read_syncs
+from pipelines.foretelling import foretold
 from pipelines.syncing import RANGE, partition_tags, sync_named
 from resources import settings
 from resources.lake import Lake
@@ -114,6 +115,9 @@ def planned(ground: Ground, chosen: Sync, *, partitions: Sequence[str], full: bo
     """The plan as numbers."""
     began = datetime.now(UTC)
     store = ground.store
+    if chosen.kind != "contacts":
+        limit = ground.known.contacts_limit
+        return foretold(ground.client, store, ground.warehouse, chosen, partitions=partitions, limit=limit)
     with store.lake.scratch() as folder:
         tables = Lake(folder)
         for partition in partitions:
