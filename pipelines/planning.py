@@ -66,9 +66,9 @@ def plan(
     if out is not None:
         out.write_text(json.dumps(found, indent=1) + "\n")
     if picture is not None:
-        from pipelines.picture import draw_plan
+        from pipelines.picture import draw
 
-        draw_plan(found, picture)
+        draw([("plan", found)], picture, title=f"Where every row of {chosen.name} would go")
     if as_json:
         printing.print_json(found)
     else:

@@ -51,6 +51,10 @@ def test_whole_files_are_read(data: bytes) -> None:
         (b"PK\x03\x04zip", "no gzip file"),
         (b"\x1f", "no gzip file"),
     ],
+    ids=[
+        *("one byte short", "half", "head only", "wrong length", "scrambled", "garbage after", "nothing", "a page"),
+        *("plain text", "a zip", "one byte"),
+    ],
 )
 def test_damage_is_told_apart(data: bytes, words: str) -> None:
     """The words say what a person needs, and hold nothing of the file."""
