@@ -116,6 +116,13 @@ def refresh_knowledge(
     )
 
 
+def refresh_people(client: MailtrapClient, store: Store, *, now: datetime) -> str:
+    """Everyone Mailtrap has, as of now: the table's path."""
+    account = _account_of(client, store, now=now)
+    account.within(MAX_AGE_SECONDS, PEOPLE, account.refresh_people)
+    return PEOPLE
+
+
 @dataclass(frozen=True, slots=True)
 class _Account:
     client: MailtrapClient

@@ -18,6 +18,7 @@ from assets.departures import departures
 from assets.events import contact_events, screened_events
 from assets.exports import exported_contacts
 from assets.imports import contact_imports
+from assets.opt_outs import opt_outs
 from assets.requests import requests
 from assets.rules.sync import Kind, Sync, SyncFileError
 from assets.rules.sync_file import load_syncs
@@ -25,7 +26,7 @@ from assets.source_rows import source_rows
 from assets.warehouse_tables import warehouse_tables
 from pipelines.alerts import alert_on_failure, alert_on_warnings
 from pipelines.erasing import erase_people_job
-from pipelines.jobs import export_job, full_resync_job, sync_job
+from pipelines.jobs import export_job, full_resync_job, opt_outs_job, sync_job
 from pipelines.schedules import schedule_of
 from pipelines.sensors import sensors_of
 from resources import settings
@@ -63,6 +64,7 @@ def build_definitions(
         jobs=[
             export_job(),
             erase_people_job(found),
+            opt_outs_job(),
             *jobs.values(),
             *(full_resync_job(sync) for sync in found if sync.kind == "contacts"),
         ],
@@ -75,7 +77,10 @@ def build_definitions(
 
 def mailtrap_assets() -> list[dg.AssetsDefinition]:
     """What Mailtrap has, whatever the syncs."""
-    made = (account.lists, account.fields, account.suppressions, account.unsubscribed, exported_contacts)
+    made = (
+        *(account.lists, account.fields, account.suppressions, account.unsubscribed),
+        *(opt_outs, exported_contacts),
+    )
     return [make(owners=DEFAULT_OWNERS) for make in made]
 
 

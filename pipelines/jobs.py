@@ -67,6 +67,18 @@ def export_job() -> "UnresolvedAssetJobDefinition":
     )
 
 
+def opt_outs_job() -> "UnresolvedAssetJobDefinition":
+    """For the source of truth: who opted out at Mailtrap."""
+    names = ("unsubscribed", "suppressions", "opt_outs")
+    return dg.define_asset_job(
+        "opt_outs",
+        selection=dg.AssetSelection.assets(*(dg.AssetKey(["mailtrap", name]) for name in names)),
+        description="Look up who unsubscribed or was suppressed at Mailtrap, and keep it as a table for the warehouse.",
+        tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
+        executor_def=dg.in_process_executor,
+    )
+
+
 def drift_job(sync: Sync) -> "UnresolvedAssetJobDefinition":
     """Proof: what Mailtrap has against what it was told."""
     return dg.define_asset_job(

@@ -1,0 +1,106 @@
+"""mailtrap/opt_outs: who unsubscribed or was suppressed at Mailtrap, and since when, for the source of truth to learn.
+
+One row per person and reason, with a history: who is on no list any more stays, as no longer active. Belongs here:
+keeping that table. Not here: fetching what Mailtrap says (`account`), and writing into a warehouse: nothing of ours does
+that; the table is Parquet at a fixed path, for whatever loads the warehouse.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+import pyarrow as pa
+
+from assets import metadata
+from assets.account import SUPPRESSIONS, UNSUBSCRIBED
+from assets.failures import told_to_dagster
+from assets.rules import comparison
+from assets.steady import steady
+from resources.lake import Lake
+from resources.store.store import Store
+
+OPT_OUTS = "mailtrap/opt_outs/latest.parquet"
+SCHEMA = pa.schema(
+    [
+        ("address_hash", pa.uuid()),
+        ("email", pa.string()),
+        ("reason", pa.string()),  # unsubscribed, or the type of a suppression
+        ("since", pa.timestamp("us", tz="UTC")),  # as Mailtrap says; null where it does not
+        ("first_seen", pa.timestamp("us", tz="UTC")),
+        ("last_seen", pa.timestamp("us", tz="UTC")),
+        ("active", pa.bool_()),
+    ]
+)
+
+
+def opt_outs(*, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
+    """The table for whoever keeps the source of truth."""
+
+    @dg.asset(
+        name="opt_outs",
+        key_prefix="mailtrap",
+        group_name="mailtrap",
+        owners=list(owners) or None,
+        kinds={"duckdb", "parquet"},
+        deps=[dg.AssetKey(["mailtrap", name]) for name in ("unsubscribed", "suppressions")],
+        description="Who unsubscribed or was suppressed at Mailtrap, since when, and whether it still holds: for the "
+        "warehouse to learn of it. A fixed path, replaced whole.",
+    )
+    @told_to_dagster
+    def _opt_outs(store: dg.ResourceParam[Store]) -> dg.MaterializeResult[None]:
+        rows = steady(store.journal, lambda: keep(store.lake, now=datetime.now(UTC)))
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": rows,
+                "dagster/column_schema": dg.MetadataValue.table_schema(metadata.columns(SCHEMA)),
+                "path": OPT_OUTS,
+            }
+        )
+
+    return _opt_outs
+
+
+def keep(lake: Lake, *, now: datetime) -> int:
+    """Bring what Mailtrap says now together with what was seen before; gives the number of rows."""
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(comparison.connect(stack.enter_context(lake.scratch())))
+
+        def read(path: str, columns: str, otherwise: str) -> str:
+            if not lake.exists(path):
+                return f"select {otherwise} where false"
+            local = stack.enter_context(lake.local(path))
+            return f"select {columns} from read_parquet({comparison.quoted(str(local))})"
+
+        nobody = "null::uuid as address_hash, null::varchar as email"
+        told = "null::varchar as reason, null::timestamptz as since"
+        people = read(
+            UNSUBSCRIBED,
+            "address_hash, email, 'unsubscribed' as reason, null::timestamptz as since",
+            f"{nobody}, {told}",
+        )
+        listed = read(
+            SUPPRESSIONS,
+            "address_hash, email, coalesce(type, 'suppressed') as reason, created_at as since",
+            f"{nobody}, {told}",
+        )
+        seen = "null::timestamptz as first_seen, null::timestamptz as last_seen, null::boolean as active"
+        former = read(OPT_OUTS, "*", f"{nobody}, {told}, {seen}")
+        moment = comparison.as_utc(now)
+        query = f"""
+            with now as (
+                select address_hash, reason, any_value(email) as email, min(since) as since
+                from ({people} union all {listed}) where address_hash is not null group by address_hash, reason)
+            select coalesce(now.address_hash, former.address_hash) as address_hash,
+                   coalesce(now.email, former.email) as email, coalesce(now.reason, former.reason) as reason,
+                   coalesce(now.since, former.since) as since, coalesce(former.first_seen, {moment}) as first_seen,
+                   case when now.address_hash is not null then {moment} else former.last_seen end as last_seen,
+                   now.address_hash is not null as active
+            from now full join ({former}) former
+              on now.address_hash = former.address_hash and now.reason = former.reason
+            order by first_seen, address_hash, reason
+        """
+        with lake.writer(OPT_OUTS, SCHEMA) as sink:
+            for batch in connection.sql(query).to_arrow_reader(100_000):
+                sink.write(pa.Table.from_batches([batch]).cast(SCHEMA))
+            return sink.rows
