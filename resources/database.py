@@ -4,6 +4,7 @@ Only the engine, and the list of tables that it should have. The tables are decl
 (`journal.py`, `mailtrap/meter.py`).
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,12 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     if url.database and url.database != ":memory:":
         path = Path(url.database)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Never open a database that is there: closing it again would drop the locks of this process's connections,
+        # so that another process takes itself for the last one and removes the log that we are writing to.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-            if name is path:
-                os.close(os.open(name, os.O_RDWR | os.O_CREAT, 0o600))
-            if name.exists():
+            with contextlib.suppress(FileNotFoundError):
                 name.chmod(0o600)
     engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_MILLISECONDS / 1000})
     sa.event.listen(engine, "connect", _prepare)
