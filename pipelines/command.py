@@ -130,6 +130,7 @@ def export(**options: Any) -> int:
 
 @cli.command(epilog=_examples("drift newsletter", "drift newsletter --json"))
 @click.argument("sync")
+@click.option("--heal", is_flag=True, help="Offer everybody who is missing or differs again to the next sync.")
 @JSON
 @DEBUG
 def drift(**options: Any) -> int:

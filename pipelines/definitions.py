@@ -15,6 +15,8 @@ from assets import account
 from assets.changes import pending_contacts
 from assets.contacts import screened_contacts
 from assets.departures import departures
+from assets.drift import drift
+from assets.drift import drift
 from assets.events import contact_events, screened_events
 from assets.exports import exported_contacts
 from assets.imports import contact_imports
@@ -26,7 +28,7 @@ from assets.source_rows import source_rows
 from assets.warehouse_tables import warehouse_tables
 from pipelines.alerts import alert_on_failure, alert_on_warnings
 from pipelines.erasing import erase_people_job
-from pipelines.jobs import export_job, full_resync_job, opt_outs_job, sync_job
+from pipelines.jobs import drift_job, export_job, full_resync_job, opt_outs_job, sync_job
 from pipelines.schedules import schedule_of
 from pipelines.sensors import sensors_of
 from resources import settings
@@ -38,7 +40,7 @@ from resources.warehouses.settings import WarehouseResource
 
 DEFAULT_OWNERS = ["team:data"]
 MADE_OF: Mapping[Kind, tuple[Callable[..., dg.AssetsDefinition], ...]] = {
-    "contacts": (source_rows, screened_contacts, departures, pending_contacts, contact_imports),
+    "contacts": (source_rows, screened_contacts, departures, pending_contacts, contact_imports, drift),
     "events": (source_rows, screened_events, contact_events),
     "unsubscribes": (source_rows, requests),
 }
@@ -66,7 +68,12 @@ def build_definitions(
             erase_people_job(found),
             opt_outs_job(),
             *jobs.values(),
-            *(full_resync_job(sync) for sync in found if sync.kind == "contacts"),
+            *(
+                make(sync)
+                for make in (full_resync_job, drift_job)
+                for sync in found
+                if sync.kind == "contacts"
+            ),
         ],
         schedules=[schedule_of(sync, jobs[sync.name]) for sync in found if sync.schedule],
         sensors=[*sensors_of(found, jobs), alert_on_failure(), alert_on_warnings()],

@@ -43,13 +43,18 @@ def export(
     return _report("export", ran, facts, as_json=as_json)
 
 
-def drift(environ: Mapping[str, str], *, sync: str, as_json: bool = False) -> int:
+def drift(environ: Mapping[str, str], *, sync: str, heal: bool = False, as_json: bool = False) -> int:
     """Compare what Mailtrap has with what it was told."""
     known, syncs = settings.read(environ), read_syncs(environ)
     chosen = sync_named(syncs, sync)
     definitions = build_definitions(syncs, environ=environ)
     with instance_of(known) as instance:
-        ran = run_job(definitions, f"drift_{chosen.name}", instance=instance)
+        ran = run_job(
+            definitions,
+            f"drift_{chosen.name}",
+            instance=instance,
+            config={"ops": {f"{chosen.name}__drift": {"config": {"heal": heal}}}},
+        )
     return _report(
         f"drift of {chosen.name}", ran, ran.materialized.get(f"{chosen.name}/drift", {}), as_json=as_json
     )
