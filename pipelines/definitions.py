@@ -16,7 +16,6 @@ from assets.changes import pending_contacts
 from assets.contacts import screened_contacts
 from assets.departures import departures
 from assets.drift import drift
-from assets.drift import drift
 from assets.events import contact_events, screened_events
 from assets.exports import exported_contacts
 from assets.imports import contact_imports

@@ -93,7 +93,10 @@ def drift_job(sync: Sync) -> "UnresolvedAssetJobDefinition":
 
 
 def _tables(sync: Sync) -> dg.AssetSelection:
-    return dg.AssetSelection.assets(*(dg.AssetKey([sync.name, name]) for name in TABLES[sync.kind]))
+    proof = ("drift",) if sync.verify == "export" else ()
+    return dg.AssetSelection.assets(
+        *(dg.AssetKey([sync.name, name]) for name in (*TABLES[sync.kind], *proof))
+    )
 
 
 def _tags(sync: Sync) -> dict[str, str]:
