@@ -91,6 +91,7 @@ def pending_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         mailtrap: dg.ResourceParam[MailtrapClient],
         store: dg.ResourceParam[Store],
     ) -> dg.MaterializeResult[None]:
+        before = mailtrap.usage_counts.requests
         settle(mailtrap, store)
         knowledge = known_about(mailtrap, store, sync)
         lists = prepare(mailtrap, sync, names=names_in_rows(store.lake, sync, partitions_of_run(context)))
@@ -104,6 +105,7 @@ def pending_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
                 knowledge=knowledge,
                 lists=lists,
                 resend=config.full_resync,
+                requests=mailtrap.usage_counts.requests - before,
             ),
         )
         keep_to_plan(store.lake, sync, found, plan_digest=config.plan_digest)
@@ -172,6 +174,7 @@ def find_pending(
     resend: bool = False,
     tables: Lake | None = None,
     guarded: bool = True,
+    requests: int = 0,
 ) -> Found:
     """Compare the accepted contacts of some partitions with the ledger and keep what is pending.
 
@@ -218,6 +221,7 @@ def find_pending(
             )
             by_partition = {name: counted(counts[name], found) for name, found in changes.items()}
             facts = {
+                "requests": requests,
                 "by_partition": by_partition,
                 "gone": dict(gone),
                 "rejected_by_reason": reasons_of(tables, sync, partitions),

@@ -130,7 +130,7 @@ def send_pending(
                 told,
                 started_at=started,
                 ended_at=time.time(),
-                requests=used.requests - before.requests,
+                requests=int(facts.get("requests", 0)) + used.requests - before.requests,
                 retries=used.retries - before.retries,
             )
             with contextlib.suppress(ConnectorError):

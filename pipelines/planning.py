@@ -157,7 +157,10 @@ def _numbers(
     payloads = math.ceil(found.rows / ground.known.rows_per_payload)
     limit = ground.known.contacts_limit
     leaving = departing(ground.store, chosen, partitions=partitions, tables=tables)
-    requests = payloads * REQUESTS_PER_PAYLOAD + sum(leaving.gone.values()) * departures.REQUESTS_PER_PERSON
+    looks = ground.client.usage_counts.requests  # a run looks up the same: lists, fields, who is withheld
+    requests = (
+        looks + payloads * REQUESTS_PER_PAYLOAD + sum(leaving.gone.values()) * departures.REQUESTS_PER_PERSON
+    )
     screened = [contacts.facts_of(tables, chosen, partition) for partition in partitions]
     return {
         "schema": 1,
