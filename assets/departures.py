@@ -127,7 +127,12 @@ def depart(
             departed.outcomes["without_address"] += leavers.num_rows - len(people)
             for first in range(0, len(people), PEOPLE_PER_STEP):
                 depart_some(
-                    client, store, sync, people[first : first + PEOPLE_PER_STEP], departed, lease=lease
+                    client,
+                    store,
+                    sync,
+                    people=people[first : first + PEOPLE_PER_STEP],
+                    departed=departed,
+                    lease=lease,
                 )
             ledger.merge(store.journal, store.lake, sync.name, lease=lease)
     departed.requests = client.usage_counts.requests - before.requests
@@ -246,9 +251,9 @@ def depart_some(
     client: MailtrapClient,
     store: Store,
     sync: Sync,
+    *,
     people: Sequence[Leaver],
     departed: Departed,
-    *,
     lease: Lease,
 ) -> None:
     """Some people at a time; those who are done are noted before an error of another one ends the run."""

@@ -106,7 +106,7 @@ def erase(
         account = f"account:{client.account_id}"
         with store.journal.lease(account, wait_seconds=WAIT_FOR_ACCOUNT_SECONDS) as lease:
             settle_under(client, store, lease)
-            deleted = delete_at_mailtrap(client, store, by_hash, requested.spellings, sleep=sleep)
+            deleted = delete_at_mailtrap(client, store, by_hash, spellings=requested.spellings, sleep=sleep)
             places = clean_lake(store, people, syncs=syncs, now=clock())
             tombstones.bury(store.home, store.journal, hashes, state="erased")
     else:
@@ -151,8 +151,8 @@ def delete_at_mailtrap(
     client: MailtrapClient,
     store: Store,
     by_hash: Mapping[bytes, str],
-    spellings: Mapping[str, str],
     *,
+    spellings: Mapping[str, str],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Counter[str]:
     """Delete everyone who is not deleted yet, and believe only a 404; goes on where a killed run stopped."""

@@ -19,7 +19,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assets import contacts, metadata
+from assets import contacts, metadata, retention
 from assets.account import Knowledge
 from assets.changes import known_about, withheld_from
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
@@ -141,6 +141,7 @@ def contact_events(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         )
         if sent.problem is not None:
             raise sent.problem
+        retention.after_a_run(store, sync, partitions=partitions_of_run(context), now=time.time())
 
     return _contact_events
 

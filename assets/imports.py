@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets import ledger, metadata, refusals, shown, summary
+from assets import ledger, metadata, refusals, retention, shown, summary
 from assets.changes import COMPRESSION, pace_of, settle_under, tombstones_as_file
 from assets.checks import against_former_runs, former_summaries, usual_specs
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Timing, Told
@@ -92,6 +92,7 @@ def contact_imports(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         yield from against_former_runs(key, run, former)
         if sent.told.problems:
             raise worst(sent.told.problems)
+        retention.after_a_run(store, sync, partitions=partitions, now=time.time())
 
     return _contact_imports
 

@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from assets import contacts, ledger
+from assets import contacts, ledger, retention
 from assets.account import OPT_OUTS_REQUESTED, refresh_people
 from assets.changes import settle_under
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
@@ -77,6 +77,7 @@ def requests(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         partitions = partitions_of_run(context)
         summary = carry_out(mailtrap, store, sync, partitions=partitions, run_id=context.run_id)
+        retention.after_a_run(store, sync, partitions=partitions, now=time.time())
         numbers = {name: count for name, count in summary["rows"].items() if count}
         return dg.MaterializeResult(metadata={**numbers, **summary["gone"], "requests": summary["requests"]})
 
@@ -145,7 +146,14 @@ def _carry_out(
         if act == "delete":
             settle_under(client, store, lease)
         for first in range(0, len(people), PEOPLE_PER_STEP):
-            depart_some(client, store, sync, people[first : first + PEOPLE_PER_STEP], departed, lease=lease)
+            depart_some(
+                client,
+                store,
+                sync,
+                people=people[first : first + PEOPLE_PER_STEP],
+                departed=departed,
+                lease=lease,
+            )
         note_done(store, sync, absent, lease=lease)
         departed.absent += len(absent)
         ledger.merge(store.journal, store.lake, sync.name, lease=lease)

@@ -130,7 +130,9 @@ def export(**options: Any) -> int:
 
 @cli.command(epilog=_examples("drift newsletter", "drift newsletter --json"))
 @click.argument("sync")
-@click.option("--heal", is_flag=True, help="Offer everybody who is missing or differs again to the next sync.")
+@click.option(
+    "--heal", is_flag=True, help="Offer everybody who is missing or differs again to the next sync."
+)
 @JSON
 @DEBUG
 def drift(**options: Any) -> int:
@@ -173,7 +175,7 @@ def access(email: str, **_: Any) -> int:
 @DEBUG
 def erase(**options: Any) -> int:
     """The right to erasure: at Mailtrap, in every table here, and for good."""
-    from pipelines.erasing import erase as run
+    from pipelines.people import erase as run
 
     return run(os.environ, **_without_debug(options))
 

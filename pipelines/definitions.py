@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from assets import account
+from assets.analyst_database import analyst_database
 from assets.changes import pending_contacts
 from assets.contacts import screened_contacts
 from assets.departures import departures
@@ -21,6 +22,7 @@ from assets.exports import exported_contacts
 from assets.imports import contact_imports
 from assets.opt_outs import opt_outs
 from assets.requests import requests
+from assets.retention import expire_job
 from assets.rules.sync import Kind, Sync, SyncFileError
 from assets.rules.sync_file import load_syncs
 from assets.source_rows import source_rows
@@ -66,6 +68,7 @@ def build_definitions(
             export_job(),
             erase_people_job(found),
             opt_outs_job(),
+            expire_job(),
             *jobs.values(),
             *(
                 make(sync)
@@ -85,7 +88,7 @@ def mailtrap_assets() -> list[dg.AssetsDefinition]:
     """What Mailtrap has, whatever the syncs."""
     made = (
         *(account.lists, account.fields, account.suppressions, account.unsubscribed),
-        *(opt_outs, exported_contacts),
+        *(opt_outs, exported_contacts, analyst_database),
     )
     return [make(owners=DEFAULT_OWNERS) for make in made]
 
@@ -122,6 +125,10 @@ STORE = {
     "bytes_per_payload": "CONTACTS_BYTES_PER_PAYLOAD",
     "poll_seconds": "CONTACTS_POLL_SECONDS",
     "job_deadline_seconds": "CONTACTS_JOB_DEADLINE_SECONDS",
+    "keep_extracts_days": "CONTACTS_KEEP_EXTRACTS_DAYS",
+    "keep_rejections_days": "CONTACTS_KEEP_REJECTIONS_DAYS",
+    "keep_exports_days": "CONTACTS_KEEP_EXPORTS_DAYS",
+    "keep_summaries_days": "CONTACTS_KEEP_SUMMARIES_DAYS",
 }
 MAILTRAP = {
     "api_token": "MAILTRAP_API_TOKEN",

@@ -27,8 +27,8 @@ def foretold(
     client: MailtrapClient,
     store: Store,
     warehouse: Warehouse,
-    chosen: Sync,
     *,
+    chosen: Sync,
     partitions: Sequence[str],
     limit: Rate,
 ) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""`mailtrap-contacts access` and `explain`: all about one person, on stdout and nowhere else.
+"""`mailtrap-contacts access`, `explain` and `erase`: all about one person, on stdout and nowhere else; and erasure.
 
-Neither starts a Dagster run, because runs are kept. An address of `-` is read from stdin, so that it stays out of the
+The first two start no Dagster run, because runs are kept. An address of `-` is read from stdin, so that it stays out of the
 shell's history and the list of processes.
 """
 
@@ -9,16 +9,21 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from assets import erasure
 from assets.records import Person, Record, everything, explained
 from assets.rules.sync import Sync
 from assets.rules.traces import read_address
 from pipelines import printing
-from pipelines.definitions import read_syncs
+from pipelines.definitions import build_definitions, read_syncs
+from pipelines.erasing import JOB, STEP, checked_path
 from pipelines.planning import Ground, standing
+from pipelines.runs import instance_of, run_job
 from resources import settings
-from resources.errors import SettingsError
+from resources.errors import EXIT_CODES, SettingsError
+from resources.lake import Lake
 from resources.warehouses import connect
 from resources.warehouses.contract import Warehouse
 
@@ -46,6 +51,49 @@ def explain(environ: Mapping[str, str], *, email: str, as_json: bool = False) ->
     else:
         sys.stdout.write("\n".join(told(found)) + "\n")
     return 0
+
+
+def erase(environ: Mapping[str, str], *, file: Path, as_json: bool = False) -> int:
+    """Erase the people of a file, by the same job that the UI offers."""
+    known, syncs = settings.read(environ), read_syncs(environ)
+    path = checked_path(str(file.resolve()))
+    requested = erasure.read_file(path)
+    definitions = build_definitions(syncs, environ=environ)
+    with instance_of(known) as instance:
+        ran = run_job(definitions, JOB, instance=instance, config={"ops": {STEP: {"config": {"file": path}}}})
+    lake, kept = Lake(known.lake), erasure.receipt_path(ran.run_id)
+    receipt = json.loads(lake.read_bytes(kept)) if lake.exists(kept) else {}
+    unreadable = requested.unreadable_lines
+    outcome = "data" if ran.outcome == "ok" and unreadable else ran.outcome
+    if as_json:
+        printing.print_json({"outcome": outcome, "unreadable_lines": list(unreadable), **receipt})
+    elif receipt:
+        show_receipt(receipt)
+    printing.say(ran.sentence)
+    if unreadable:
+        lines = ", ".join(map(str, unreadable[:50]))
+        printing.say(
+            f"No address could be read in {len(unreadable)} lines: {lines}. Mend them and run again."
+        )
+    return ran.exit_code if ran.outcome != "ok" else EXIT_CODES[outcome]
+
+
+def show_receipt(receipt: Mapping[str, Any]) -> None:
+    """The receipt as tables."""
+    at_mailtrap = receipt["at_mailtrap"]
+    printing.show(
+        "erased",
+        [
+            ("people", f"{receipt['people']:,}"),
+            ("deleted at Mailtrap", f"{at_mailtrap['deleted']:,}"),
+            ("not there", f"{at_mailtrap['not_there']:,}"),
+            *((f"rows of {place}", f"{counts['rows']:,}") for place, counts in receipt["places"].items()),
+            ("requests", f"{receipt['requests']:,}"),
+        ],
+    )
+    printing.say(f"Receipt: receipts/erasure-{receipt['run_id']}.json in the lake.")
+    printing.say(*(f"Stays with Mailtrap: {each}." for each in receipt["stays_with_mailtrap"]))
+    printing.say(*(f"Stays elsewhere: {each}." for each in receipt["stays_elsewhere"]))
 
 
 def address_of(text: str) -> str:

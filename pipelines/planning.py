@@ -117,7 +117,9 @@ def planned(ground: Ground, chosen: Sync, *, partitions: Sequence[str], full: bo
     store = ground.store
     if chosen.kind != "contacts":
         limit = ground.known.contacts_limit
-        return foretold(ground.client, store, ground.warehouse, chosen, partitions=partitions, limit=limit)
+        return foretold(
+            ground.client, store, ground.warehouse, chosen=chosen, partitions=partitions, limit=limit
+        )
     with store.lake.scratch() as folder:
         tables = Lake(folder)
         for partition in partitions:

@@ -157,8 +157,24 @@ SETTINGS: tuple[Setting, ...] = (
         "and sentences, never an address. Plain http:// is accepted for loopback only.",
         secret=True,
     ),
+    Setting(
+        "CONTACTS_KEEP_EXTRACTS_DAYS",
+        "1",
+        "Days that rows of the warehouse are kept in the lake, with the contacts made of them and what was pending; 0: "
+        "until the run that made them has ended.",
+    ),
+    Setting(
+        "CONTACTS_KEEP_REJECTIONS_DAYS", "90", "Days that rejections are kept after they were last written."
+    ),
+    Setting(
+        "CONTACTS_KEEP_EXPORTS_DAYS", "90", "Days that exports of Mailtrap's contacts are kept in the lake."
+    ),
+    Setting(
+        "CONTACTS_KEEP_SUMMARIES_DAYS", "365", "Days that the summaries of runs are kept: numbers and ids."
+    ),
 )
 
+KEEP = ("extracts", "rejections", "exports", "summaries")
 BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
 
 
@@ -187,6 +203,8 @@ class Settings:
     job_deadline_seconds: float
     timeout_seconds: float
     alert_webhook: str | None = field(default=None, repr=False)
+    keep_days: Mapping[str, float] = field(default_factory=dict)
+    """How long extracts, rejections, exports and summaries are kept."""
 
 
 class _UnfitError(ValueError):
@@ -219,6 +237,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         "job_deadline_seconds": given.read("CONTACTS_JOB_DEADLINE_SECONDS", _seconds),
         "timeout_seconds": given.read("CONTACTS_TIMEOUT_SECONDS", _seconds),
         "alert_webhook": given.read_or_none("CONTACTS_ALERT_WEBHOOK", _webhook),
+        "keep_days": {each: given.read(f"CONTACTS_KEEP_{each.upper()}_DAYS", _days) for each in KEEP},
     }
     given.raise_problems()
     return Settings(**settings)  # type: ignore[arg-type]  # each value was made by the reader of its own setting
@@ -345,6 +364,16 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < math.inf:
         raise _UnfitError("is not a number of seconds above zero")
     return seconds
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        raise _UnfitError("is not a number of days") from None
+    if not 0 <= days < 36_500:
+        raise _UnfitError("is not a number of days from 0 on")
+    return days
 
 
 def _seconds_or_adaptive(text: str) -> float | None:

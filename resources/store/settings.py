@@ -28,6 +28,19 @@ class StoreResource(dg.ConfigurableResource[Store]):
         default=None, description=settings.describe("CONTACTS_JOB_DEADLINE_SECONDS")
     )
 
+    keep_extracts_days: str | None = Field(
+        default=None, description=settings.describe("CONTACTS_KEEP_EXTRACTS_DAYS")
+    )
+    keep_rejections_days: str | None = Field(
+        default=None, description=settings.describe("CONTACTS_KEEP_REJECTIONS_DAYS")
+    )
+    keep_exports_days: str | None = Field(
+        default=None, description=settings.describe("CONTACTS_KEEP_EXPORTS_DAYS")
+    )
+    keep_summaries_days: str | None = Field(
+        default=None, description=settings.describe("CONTACTS_KEEP_SUMMARIES_DAYS")
+    )
+
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Store]:  # noqa: ARG002
         """Open the store for as long as the step takes."""
@@ -40,6 +53,10 @@ class StoreResource(dg.ConfigurableResource[Store]):
             "CONTACTS_BYTES_PER_PAYLOAD": self.bytes_per_payload,
             "CONTACTS_POLL_SECONDS": self.poll_seconds,
             "CONTACTS_JOB_DEADLINE_SECONDS": self.job_deadline_seconds,
+            "CONTACTS_KEEP_EXTRACTS_DAYS": self.keep_extracts_days,
+            "CONTACTS_KEEP_REJECTIONS_DAYS": self.keep_rejections_days,
+            "CONTACTS_KEEP_EXPORTS_DAYS": self.keep_exports_days,
+            "CONTACTS_KEEP_SUMMARIES_DAYS": self.keep_summaries_days,
         }
         known = settings.read({name: value for name, value in given.items() if value is not None})
         with open_store(
@@ -51,5 +68,6 @@ class StoreResource(dg.ConfigurableResource[Store]):
             bytes_per_payload=known.bytes_per_payload,
             poll_seconds=known.poll_seconds,
             job_deadline_seconds=known.job_deadline_seconds,
+            keep_days=known.keep_days,
         ) as store:
             yield store

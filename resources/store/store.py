@@ -4,13 +4,15 @@ Only opening and closing. What lies in the lake and the journal belongs to the a
 """
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from resources import tombstones
 from resources.home import Home, open_home
 from resources.journal import Journal, open_journal
 from resources.lake import Lake
+
+KEEP_DAYS: Mapping[str, float] = {"extracts": 1.0, "rejections": 90.0, "exports": 90.0, "summaries": 365.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,8 @@ class Store:
     bytes_per_payload: int = 20_000_000
     poll_seconds: float | None = None
     job_deadline_seconds: float = 3600.0
+    keep_days: Mapping[str, float] = field(default_factory=lambda: KEEP_DAYS)
+    """How long extracts, rejections, exports and summaries are kept."""
 
     @property
     def key(self) -> bytes:
@@ -42,6 +46,7 @@ def open_store(
     bytes_per_payload: int = 20_000_000,
     poll_seconds: float | None = None,
     job_deadline_seconds: float = 3600.0,
+    keep_days: Mapping[str, float] = KEEP_DAYS,
 ) -> Iterator[Store]:
     """Open home, lake and journal, and give the journal's connections back at the end."""
     opened = open_home(home, key)
@@ -56,6 +61,7 @@ def open_store(
             bytes_per_payload=bytes_per_payload,
             poll_seconds=poll_seconds,
             job_deadline_seconds=job_deadline_seconds,
+            keep_days=keep_days,
         )
     finally:
         records.close()

@@ -8,6 +8,7 @@ from resources.errors import SettingsError
 from resources.settings import BY_NAME, SETTINGS, Rate, Settings, describe, misspelt, parse_rate, read
 
 SECRET = "s3cr3t-0123456789-abcdef"
+KEPT = {"extracts": 1.0, "rejections": 90.0, "exports": 90.0, "summaries": 365.0}
 
 # One value other than the default for each setting, the attribute it ends in, and what it becomes there.
 VARIED: dict[str, tuple[str, str, object]] = {
@@ -40,6 +41,10 @@ VARIED: dict[str, tuple[str, str, object]] = {
         "alert_webhook",
         "https://hooks.example.org/T0/B0/" + SECRET,
     ),
+    "CONTACTS_KEEP_EXTRACTS_DAYS": ("0", "keep_days", {**KEPT, "extracts": 0.0}),
+    "CONTACTS_KEEP_REJECTIONS_DAYS": ("7", "keep_days", {**KEPT, "rejections": 7.0}),
+    "CONTACTS_KEEP_EXPORTS_DAYS": ("7.5", "keep_days", {**KEPT, "exports": 7.5}),
+    "CONTACTS_KEEP_SUMMARIES_DAYS": ("30", "keep_days", {**KEPT, "summaries": 30.0}),
 }
 
 
