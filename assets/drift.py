@@ -30,6 +30,7 @@ from assets.rules.address import hash_addresses, persons
 from assets.rules.comparison import TOLD_SCHEMA
 from assets.rules.readback import FOUND_SCHEMA, STATES, Evidence
 from assets.rules.sync import Sync
+from assets.steady import steady
 from resources.errors import LakeError
 from resources.journal import Payload
 from resources.lake import Lake
@@ -119,31 +120,33 @@ def find_drift(
     """Compare the ledger with an export that is younger than it; keep the report; offer again what is asked."""
     exported_at = _fresh_export(client, store, sync, patience=patience)
     path = f"{sync.name}/drift/latest.parquet"
-    with contextlib.ExitStack() as stack:
-        scratch = stack.enter_context(store.lake.scratch())
-        connection = stack.enter_context(comparison.connect(scratch))
-        evidence = _evidence(stack, client, store, sync, scratch=scratch)
-        facts = {"exported_at": exported_at, "sync_version": sync.version}
-        with store.lake.writer(path, FOUND_SCHEMA, metadata=facts) as sink:
-            states, fields = readback.count(_tee(readback.read_back(connection, evidence), sink.write))
-        missing = states["missing"]
-        too_many = sync.guards.max_gone.exceeded(missing, sum(states.values()))
-        wanted = (
-            {"missing", "differs"}
-            if heal
-            else {"missing"}
-            if sync.verify == "export" and not too_many
-            else set()
-        )
-        offered = offer_again(store, sync, path, states=wanted)
+    states, fields = steady(
+        store.journal, lambda: _compare(client, store, sync, path=path, exported_at=exported_at)
+    )
+    missing, people = states["missing"], sum(states.values())
+    trusted = sync.verify == "export" and not sync.guards.max_gone.exceeded(missing, people)
+    wanted = {"missing", "differs"} if heal else {"missing"} if trusted else set()
     return Drift(
         path=path,
         states=states,
         fields=fields,
         exported_at=exported_at,
-        offered_again=offered,
+        offered_again=offer_again(store, sync, path, states=wanted),
         would_offer_again=missing + states["differs"],
     )
+
+
+def _compare(
+    client: MailtrapClient, store: Store, sync: Sync, *, path: str, exported_at: str
+) -> tuple[Counter[str], Counter[str]]:
+    """Write the report, and count what is in it."""
+    facts = {"exported_at": exported_at, "sync_version": sync.version}
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(store.lake.scratch())
+        connection = stack.enter_context(comparison.connect(scratch))
+        evidence = _evidence(stack, client, store, sync, scratch=scratch)
+        with store.lake.writer(path, FOUND_SCHEMA, metadata=facts) as sink:
+            return readback.count(_tee(readback.read_back(connection, evidence), sink.write))
 
 
 def offer_again(store: Store, sync: Sync, path: str, *, states: set[str]) -> int:
