@@ -58,7 +58,9 @@ def export_job() -> "UnresolvedAssetJobDefinition":
     """What analysts launch: Mailtrap's contacts as Parquet."""
     return dg.define_asset_job(
         "export_contacts",
-        selection=dg.AssetSelection.assets(dg.AssetKey(["mailtrap", "exported_contacts"])),
+        selection=dg.AssetSelection.assets(
+            dg.AssetKey(["mailtrap", "exported_contacts"]), dg.AssetKey(["mailtrap", "analyst_database"])
+        ),
         description="Take an export of Mailtrap's contacts, filtered as the launchpad says, as Parquet.",
         # The launchpad shows these few lines, each with its default, and nothing else.
         config={"ops": {"mailtrap__exported_contacts": {"config": ExportConfig().model_dump()}}},
