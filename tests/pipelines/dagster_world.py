@@ -185,7 +185,7 @@ def dagster_world(
         ]
         with started(command, folder / "dagster.log", {**kept, **ours}):
             ui = f"http://127.0.0.1:{port}"
-            until(lambda: answers(f"{ui}/server_info"), seconds=60, what="the web server")
+            until(lambda: answers(f"{ui}/server_info"), seconds=150, what="the web server")
             yield DagsterWorld(folder, ui, ready["admin"], ready["admin_token"], keys, {**kept, **ours})
 
 
