@@ -76,7 +76,9 @@ def _prepare(connection: Any, _record: Any) -> None:
 
 def _begin(connection: sa.Connection) -> None:
     # A read that turns into a write in a deferred transaction fails when somebody wrote in between: take the lock first.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    # Who only reads need not wait for those who write.
+    reading = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
 def _wrong_url() -> SettingsError:

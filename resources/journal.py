@@ -386,8 +386,8 @@ class Journal:
 
     def check_lease(self, lease: Lease) -> None:
         """Raise unless the lease is still ours."""
-        with self._reading() as connection:
-            self._fenced(connection, lease)
+        with self._writing(lease):
+            pass
 
     # Exports in flight
 
@@ -579,7 +579,7 @@ class Journal:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with _translated(), self.engine.begin() as connection:
+        with _translated(), self.engine.execution_options(reading=True).begin() as connection:
             yield connection
 
 
