@@ -26,7 +26,6 @@ HERE = Path(__file__).parent
 LOCATION, REPOSITORY = "mailtrap_contacts", "__repository__"
 SYNCS_BEFORE = 4
 PATIENCE_SECONDS = 180.0
-GROUPS = ",".join(f"{LOCATION}:{REPOSITORY}:{group}" for group in ("warehouse", "newsletter", "mailtrap"))
 FLAGS = (
     *(
         "--headless=new",
@@ -102,30 +101,29 @@ def browser(profile: Path) -> Iterator[Any]:
 
 
 def graph(chrome: Any, ui: str) -> None:
-    """The whole graph, its groups opened."""
-    chrome.get(f"{ui}/asset-groups?expanded={GROUPS}")
+    """The tables of a sync, with what they read and whom they ask."""
+    chrome.get(f"{ui}/locations/{LOCATION}/asset-groups/newsletter/lineage")
     settle(chrome, "contact_imports")
-    press(chrome, "[aria-label='Hide sidebar'], [aria-label='Hide side panel']")
 
 
 def imports(chrome: Any, ui: str) -> None:
-    """Where every row went, and how that has changed."""
+    """Where every row went."""
     chrome.get(f"{ui}/assets/newsletter/contact_imports")
     settle(chrome, "where_every_row_went")
 
 
 def plots(chrome: Any, ui: str) -> None:
-    """The same page, as plots."""
-    chrome.get(f"{ui}/assets/newsletter/contact_imports")
-    settle(chrome, "where_every_row_went")
-    chrome.find_element(By.XPATH, "//*[normalize-space(text())='Plots']").click()
+    """How that has changed from run to run."""
+    imports(chrome, ui)
+    press(chrome, "//*[normalize-space(text())='Plots']")
     settle(chrome, "rows_accepted")
 
 
 def launchpad(chrome: Any, ui: str) -> None:
-    """What an analyst fills in."""
+    """What an analyst fills in, with what each line means beside it."""
     chrome.get(f"{ui}/locations/{LOCATION}/jobs/export_contacts/playground")
     settle(chrome, "Launch Run")
+    press(chrome, "//*[contains(@class, 'CodeMirror-line')]//*[contains(text(), 'membership')]")
 
 
 def settle(chrome: Any, text: str) -> None:
@@ -138,18 +136,20 @@ def settle(chrome: Any, text: str) -> None:
     time.sleep(4)
 
 
-def press(chrome: Any, selector: str) -> None:
-    """Press a button, where there is one."""
-    for found in chrome.find_elements(By.CSS_SELECTOR, selector)[:1]:
+def press(chrome: Any, xpath: str) -> bool:
+    """Press the first such thing that can be seen, if there is one."""
+    for found in [each for each in chrome.find_elements(By.XPATH, xpath) if each.is_displayed()][:1]:
         found.click()
         time.sleep(2)
+        return True
+    return False
 
 
 PICTURES = (
-    ("ui-graph", (1600, 900), graph),
-    ("ui-imports", (1300, 1000), imports),
-    ("ui-plots", (1300, 1100), plots),
-    ("ui-launchpad", (1300, 800), launchpad),
+    ("ui-graph", (1600, 1000), graph),
+    ("ui-imports", (1500, 1050), imports),
+    ("ui-plots", (1500, 1150), plots),
+    ("ui-launchpad", (1500, 900), launchpad),
 )
 
 if __name__ == "__main__":
