@@ -4,14 +4,10 @@ Belongs here: which table falls under which setting. Never removed by age: the l
 who are with Mailtrap, the keyed hashes of people who said no, tombstones, and receipts of erasures.
 """
 
-import time
 from collections import Counter
 from collections.abc import Collection
 from typing import Literal
 
-import dagster as dg
-
-from assets.failures import told_to_dagster
 from assets.rules.sync import Sync
 from resources.errors import LakeError
 from resources.store.store import Store
@@ -79,22 +75,3 @@ def _open_paths(store: Store) -> set[str]:
         for delivery in store.journal.deliveries(sync, latest=1000)
         if delivery.state == "open"
     }
-
-
-def expire_job() -> dg.JobDefinition:
-    """Retention by itself, for syncs that do not run."""
-
-    @dg.op(name="remove_what_expired", description="Remove files that are older than their setting allows.")
-    @told_to_dagster
-    def _expire(context: dg.OpExecutionContext, store: dg.ResourceParam[Store]) -> None:
-        context.add_output_metadata(dict(expire(store, now=time.time())))
-
-    @dg.job(
-        name="retention",
-        description="Remove what is kept for longer than the settings CONTACTS_KEEP_… say; syncs do it too, at their end.",
-        executor_def=dg.in_process_executor,
-    )
-    def _job() -> None:
-        _expire()
-
-    return _job

@@ -22,7 +22,6 @@ from assets.exports import exported_contacts
 from assets.imports import contact_imports
 from assets.opt_outs import opt_outs
 from assets.requests import requests
-from assets.retention import expire_job
 from assets.rules.sync import Kind, Sync, SyncFileError
 from assets.rules.sync_file import load_syncs
 from assets.source_rows import source_rows
@@ -32,6 +31,7 @@ from pipelines.erasing import erase_people_job
 from pipelines.jobs import drift_job, export_job, full_resync_job, opt_outs_job, sync_job
 from pipelines.schedules import schedule_of
 from pipelines.sensors import sensors_of
+from pipelines.upkeep import retention_job, retention_schedule
 from resources import settings
 from resources.alerts.settings import AlertsResource
 from resources.errors import SettingsError
@@ -58,6 +58,7 @@ def build_definitions(
     environ = os.environ if environ is None else environ
     found = read_syncs(environ) if syncs is None else tuple(syncs)
     jobs = {sync.name: sync_job(sync) for sync in found}
+    expired = retention_job()
     return dg.Definitions(
         assets=[
             *warehouse_tables(found),
@@ -68,7 +69,7 @@ def build_definitions(
             export_job(),
             erase_people_job(found),
             opt_outs_job(),
-            expire_job(),
+            expired,
             *jobs.values(),
             *(
                 make(sync)
@@ -77,7 +78,10 @@ def build_definitions(
                 if sync.kind == "contacts"
             ),
         ],
-        schedules=[schedule_of(sync, jobs[sync.name]) for sync in found if sync.schedule],
+        schedules=[
+            *(schedule_of(sync, jobs[sync.name]) for sync in found if sync.schedule),
+            retention_schedule(expired),
+        ],
         sensors=[*sensors_of(found, jobs), alert_on_failure(), alert_on_warnings()],
         resources={**resources_from(environ), **(resources or {})},
         executor=dg.in_process_executor,
