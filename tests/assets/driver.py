@@ -38,7 +38,7 @@ class Errand:
 
 def start(errand: Errand) -> BaseProcess:
     """Begin."""
-    process: BaseProcess = FORKS.Process(target=work, args=(errand,))
+    process: BaseProcess = FORKS.Process(target=work, args=(errand,), daemon=True)
     process.start()
     return process
 
@@ -52,7 +52,10 @@ def work(errand: Errand) -> None:
     try:
         sys.exit(run(errand))
     except ConnectorError as error:
+        print(f"{errand.run_id}: {error}", file=sys.stderr)  # noqa: T201 - the process's last words
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def run(errand: Errand) -> int:
@@ -73,6 +76,8 @@ def run(errand: Errand) -> int:
         ) as store,
     ):
         sent = step_by_step(client, store, errand.sync, rows=errand.rows, run_id=errand.run_id, timing=timing)
+    for problem in sent.told.problems:
+        print(f"{errand.run_id}: {problem}", file=sys.stderr)  # noqa: T201 - the process's last words
     return 0 if sent.outcome == "ok" else 4
 
 

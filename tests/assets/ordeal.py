@@ -53,6 +53,7 @@ class Ordeal:
     runs: int = 0
     poll_seconds: float = 0.02
     killed: list[str] = field(default_factory=list)
+    processes: list[BaseProcess] = field(default_factory=list)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -75,9 +76,12 @@ class Ordeal:
         """Start a run; the proxy strikes it when it is armed."""
         self.runs += 1
         by_partition = rows if isinstance(rows, dict) else {"all": rows}
-        return start(
-            Errand(environ=self.environ, sync=MIRROR, rows=by_partition, run_id=f"run-{self.runs}", **more)
+        errand = Errand(
+            environ=self.environ, sync=MIRROR, rows=by_partition, run_id=f"run-{self.runs}", **more
         )
+        process = start(errand)
+        self.processes.append(process)
+        return process
 
     def end(self, process: BaseProcess) -> int:
         """Its exit code; it must come soon."""
@@ -195,7 +199,12 @@ def ordeal(folder: Path, *, begun: Path | None = None) -> Iterator[Ordeal]:
             assert scene.run(BEFORE) == 0
         mailtrap.seed({})  # counts of automations begin here
         mailtrap.journal.clear()
-        yield scene
+        try:
+            yield scene
+        finally:
+            for process in scene.processes:
+                process.kill()
+                process.join(PATIENCE_SECONDS)
 
 
 FIELDS = [

@@ -52,7 +52,16 @@ def test_whole_files_are_read(data: bytes) -> None:
         (b"\x1f", "no gzip file"),
     ],
     ids=[
-        *("one byte short", "half", "head only", "wrong length", "scrambled", "garbage after", "nothing", "a page"),
+        *(
+            "one byte short",
+            "half",
+            "head only",
+            "wrong length",
+            "scrambled",
+            "garbage after",
+            "nothing",
+            "a page",
+        ),
         *("plain text", "a zip", "one byte"),
     ],
 )

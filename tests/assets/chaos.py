@@ -1,0 +1,228 @@
+"""`make chaos`: everything that a run can die of, at every point, and the proof that the next run makes it good.
+
+    python -m tests.assets.chaos [--random 200] [--double 50] [--only sweep,random,…] [--seed N]
+
+Takes minutes; the tests run a few points of it. Says at the end what was proven, in numbers, and fails when anything
+was not as in a run that nothing strikes.
+"""
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.assets.ordeal import AFTER, Ordeal, ordeal, uninterrupted
+from tests.assets.world import people
+
+FILE_SIZES = (500, 2_000, 4_000, 8_000, 20_000, 60_000, 110_000, 140_000)
+
+
+@dataclass(slots=True)
+class Chaos:
+    """What is known of a run that nothing strikes, and what has been proven so far."""
+
+    folder: Path
+    begun: Path
+    expected: Any
+    requests: list[str]
+    dice: random.Random
+    proven: Counter[str] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def scene(self, name: str) -> Iterator[Ordeal]:
+        """A scene of its own; what goes wrong in it is noted, and the others go on."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            try:
+                with ordeal(Path(folder) / "home", begun=self.begun) as found:
+                    yield found
+                self.proven[name.partition(" ")[0]] += 1
+            except (AssertionError, OSError, KeyError, ValueError, RuntimeError) as error:
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                self.failed.append(
+                    f"{name}: {type(error).__name__} {error} ({where.name}:{where.lineno})"[:400]
+                )
+                _say(f"  FAILED {self.failed[-1]}")
+
+    def made_good(self, scene: Ordeal) -> None:
+        """One more run, and everything is as it should be."""
+        code = scene.run()
+        assert code == 0, f"the run after it ended with {code}"
+        self.proven["copies"] += scene.check(self.expected)
+
+    # The scenes
+
+    def sweep(self) -> None:
+        """Killed before and after every single request."""
+        for at in range(1, len(self.requests) + 1):
+            for when in ("before", "after"):
+                with self.scene(f"sweep {when} {at} {self.requests[at - 1]}") as scene:
+                    scene.run_killed(at=at, when=when)  # type: ignore[arg-type]
+                    self.made_good(scene)
+
+    def random(self, count: int) -> None:
+        """Killed at any moment."""
+        for number in range(count):
+            with self.scene(f"random {number}") as scene:
+                self._killed_after(scene, self.dice.uniform(0.0, 1.2))
+                self.made_good(scene)
+
+    def double(self, count: int) -> None:
+        """Killed, and the run that follows is killed too."""
+        for number in range(count):
+            with self.scene(f"double {number}") as scene:
+                scene.run_killed(
+                    at=self.dice.randint(1, len(self.requests)), when=self.dice.choice(("before", "after"))
+                )  # type: ignore[arg-type]
+                scene.run_killed(
+                    at=self.dice.randint(1, len(self.requests)), when=self.dice.choice(("before", "after"))
+                )  # type: ignore[arg-type]
+                self.made_good(scene)
+
+    def _killed_after(self, scene: Ordeal, seconds: float) -> None:
+        scene.proxy.arm(lambda: None, at=0, when="before")
+        process = scene.begin()
+        time.sleep(seconds)
+        process.kill()
+        scene.killed.append(f"run-{scene.runs}")
+        process.join(30)
+
+    def stopped(self) -> None:
+        """Stopped (SIGSTOP) for longer than its lease while a request is under way; another run takes over."""
+        for at in (5, 6, 7):
+            with self.scene(f"stopped {at}") as scene:
+                victim = self._stopped_at(scene, at)
+                os.kill(victim.pid, signal.SIGSTOP)
+                time.sleep(1.5)
+                assert scene.end(scene.begin(lease_seconds=1.0)) == 0
+                os.kill(victim.pid, signal.SIGCONT)
+                assert scene.end(victim) != 0, "a run that lost its lease ended well"
+                self.made_good(scene)
+
+    def slept(self) -> None:
+        """Stopped for longer than its lease, and nobody took over: it goes on."""
+        with self.scene("slept") as scene:
+            victim = self._stopped_at(scene, 6)
+            os.kill(victim.pid, signal.SIGSTOP)
+            time.sleep(1.5)
+            os.kill(victim.pid, signal.SIGCONT)
+            assert scene.end(victim) == 0
+            self.made_good(scene)
+
+    def terminated(self) -> None:
+        """SIGTERM while Mailtrap does not answer: the run ends within ten seconds, and says that it did not end well."""
+        for at in (1, 4, 8):
+            with self.scene(f"terminated {at}") as scene:
+                scene.proxy.arm(lambda: time.sleep(25), at=at, when="after")
+                victim = scene.begin()
+                _until(lambda: len(scene.proxy.seen) >= at)  # noqa: B023
+                time.sleep(0.2)
+                victim.terminate()
+                began = time.monotonic()
+                code = scene.end(victim)
+                self.proven["slowest_end_ms"] = max(
+                    self.proven["slowest_end_ms"], int((time.monotonic() - began) * 1000)
+                )
+                assert code != 0 and time.monotonic() - began < 10
+                scene.killed.append(f"run-{scene.runs}")
+                self.made_good(scene)
+
+    def full(self) -> None:
+        """No file can grow beyond so many bytes: a disk that is full, at several moments."""
+        for size in FILE_SIZES:
+            with self.scene(f"full {size}") as scene:
+                code = scene.run(file_bytes=size)
+                assert code != 0 or scene.digest() == self.expected
+                scene.killed.append(f"run-{scene.runs}")
+                self.made_good(scene)
+
+    def together(self) -> None:
+        """Three runs of three days at once, and one of them is killed."""
+        days = {f"2026-01-0{n}": people(20, first=200 + 20 * n, day=n) for n in (1, 2, 3)}
+        for killed in (None, 0, 1, 2):
+            with self.scene(f"together {killed}") as scene:
+                scene.proxy.arm(lambda: None, at=0, when="before")
+                runs = [scene.begin({day: rows}) for day, rows in days.items()]
+                if killed is not None:
+                    time.sleep(0.8)
+                    runs[killed].kill()
+                    scene.killed.append("")
+                codes = [scene.end(each) for each in runs]
+                assert all(code == 0 for n, code in enumerate(codes) if n != killed), codes
+                for day, rows in days.items():
+                    assert scene.run({day: rows}) == 0
+                    assert scene.summary()["rows"]["accepted"] == 0 or killed is not None
+                emails = {row["email"] for rows in days.values() for row in rows}
+                contacts = {contact[0] for contact in scene.digest()[0]}
+                assert emails <= contacts
+                times = Counter(scene.mailtrap.journal.times_sent(each) for each in emails)
+                assert max(times) <= (2 if killed is not None else 1), times
+
+    def _stopped_at(self, scene: Ordeal, at: int) -> Any:
+        found: list[Any] = []
+        scene.proxy.arm(lambda: None, at=at, when="after", matching="POST /api/accounts/")
+        scene.proxy.strike = lambda: _stop_when_quiet(_first(found).pid)
+        found.append(scene.begin(lease_seconds=1.0))
+        assert scene.proxy.struck.wait(30)
+        time.sleep(0.1)
+        scene.proxy.arm(lambda: None, at=0, when="before")
+        scene.killed.append(f"run-{scene.runs}")
+        return found[0]
+
+
+def _stop_when_quiet(process_id: int) -> None:
+    # Not in the middle of a transaction: a process that is stopped there holds SQLite's lock, and all others wait.
+    time.sleep(0.6)
+    os.kill(process_id, signal.SIGSTOP)
+
+
+def _say(words: str) -> None:
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
+
+
+def _first(found: list[Any]) -> Any:
+    _until(lambda: bool(found))
+    return found[0]
+
+
+def _until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.005)
+
+
+def main() -> int:
+    """Everything, or what is asked for."""
+    parser = argparse.ArgumentParser(prog="chaos")
+    parser.add_argument("--random", type=int, default=200)
+    parser.add_argument("--double", type=int, default=50)
+    parser.add_argument("--only", default="sweep,stopped,slept,terminated,full,together,double,random")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        begun, expected, requests = uninterrupted(Path(folder))
+        chaos = Chaos(Path(folder), begun, expected, requests, random.Random(options.seed))
+        _say(f"seed {options.seed}; a run makes {len(requests)} requests for {len(AFTER)} rows")
+        for name in options.only.split(","):
+            began = time.monotonic()
+            count = {"random": (options.random,), "double": (options.double,)}.get(name, ())
+            getattr(chaos, name)(*count)
+            _say(f"{name}: {chaos.proven[name]} proven in {time.monotonic() - began:.0f} s")
+    _say(f"{dict(chaos.proven)}; {len(chaos.failed)} failed")
+    return 1 if chaos.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
