@@ -1,6 +1,6 @@
 # Everything a person types. Paths are relative, so that a folder with spaces in its name works.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test chaos lint format bench lock
+.PHONY: help setup demo dev test proof chaos lint format bench lock
 PYTHON_HERE := .venv/bin/python
 export PYTHON
 # Nothing here reports to anybody.
@@ -20,6 +20,9 @@ dev: setup  ## the Dagster UI on the demo's world
 
 test: setup  ## every test; ARGS="-k consent" picks some
 	@$(PYTHON_HERE) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+proof: setup  ## tests that take minutes: real 60 s windows, flat memory, the real Dagster daemon
+	@$(PYTHON_HERE) -m pytest -m proof $(ARGS)
 
 chaos: setup  ## runs killed at every request, 200 times at random, starved, stopped; takes half an hour
 	@$(PYTHON_HERE) -m tests.assets.chaos $(ARGS)

@@ -314,7 +314,7 @@ def test_three_processes_share_a_window_and_use_it(tmp_path: Path) -> None:
     assert share > 0.9, f"{share:.0%} of the limit was used"  # 95 % is proven with the real windows below
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(400)
 def test_three_processes_share_mailtraps_real_windows(tmp_path: Path) -> None:
     """200 in 60 s and 150 in 10 s, for a little over two real windows, with answers of different speed."""

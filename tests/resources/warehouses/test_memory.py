@@ -9,7 +9,7 @@ ALLOWANCE_BYTES = 150_000_000
 """What allocators and caches may differ by (DuckDB keeps 128 MB of what it read); the two million rows more weigh about 300 MB in Arrow."""
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("name", ["duckdb", "parquet", "csv", "postgres"])
 def test_five_times_the_rows_need_no_more_memory(postgres: Server, name: str) -> None:
     """Measured in processes of their own, by the peak that the system saw."""
