@@ -1,0 +1,97 @@
+"""What a webhook is told, and what it is never told."""
+
+import json
+from pathlib import Path
+
+import dagster as dg
+import httpx
+import pytest
+
+from pipelines.alerts import about_checks, alert_on_failure, alert_on_warnings
+from resources.alerts.webhook import Webhook
+from tests.pipelines.syncing_world import SyncingWorld, syncing_world
+
+URL = "https://hooks.example.org/services/T0/B0/secret"
+
+
+class Chat:
+    """A chat that keeps what it is told, or is down."""
+
+    def __init__(self, *, status: int = 200) -> None:
+        self.status = status
+        self.told: list[str] = []
+
+    def webhook(self) -> Webhook:
+        """The webhook that ends here."""
+        return Webhook(URL, transport=httpx.MockTransport(self._answer))
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.told.append(request.content.decode())
+        return httpx.Response(self.status)
+
+
+def failed_run(world: SyncingWorld, chat: Chat) -> str | None:
+    """A run that fails, and the tick of the sensor that hears of it; says why it told nothing."""
+    world.mailtrap.fault(action={"do": "answer", "status": 401}, match={"path": "/contacts/imports$"})
+    result = world.run("sync_whole")
+    run = world.instance.get_run_by_id(result.run_id)
+    event = next(each for each in result.all_events if each.is_failure and not each.is_step_event)
+    assert run is not None
+    sensor = alert_on_failure()
+    context = dg.build_run_status_sensor_context(
+        sensor.name, event, world.instance, run, resources={"alerts": chat.webhook()}
+    ).for_run_failure()
+    answer = sensor(context)
+    return answer.skip_message if isinstance(answer, dg.SkipReason) else None
+
+
+def test_a_failed_run_is_told_with_its_remedy_and_without_people(tmp_path: Path) -> None:
+    """The message says what happened and what to do, names the run, and holds no address, no token, no URL."""
+    chat = Chat()
+    with syncing_world(tmp_path, people_a_day=1) as world:
+        assert failed_run(world, chat) is None
+        token = world.mailtrap.token
+    [text] = chat.told
+    message = json.loads(text)
+    assert message["text"].startswith("sync_whole failed: ")
+    assert "*sync:* whole" in text and "*outcome:* config" in text and "*run:*" in text
+    assert "@" not in text and token not in text and "Name1" not in text
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+def test_a_webhook_that_is_down_harms_nothing(tmp_path: Path, status: int) -> None:
+    """The tick ends with a sentence, and the URL, which is a secret, is not in it."""
+    with syncing_world(tmp_path, people_a_day=1) as world:
+        words = failed_run(world, Chat(status=status))
+    assert words is not None and f"HTTP {status}" in words and "secret" not in words
+
+
+def test_without_a_webhook_nothing_is_told() -> None:
+    """No URL, no request."""
+    assert Webhook(None).post(about_checks(dg.DagsterRun("sync_whole"), [])) is False
+    assert "secret" not in repr(Webhook(URL))
+
+
+def test_a_check_that_warned_is_told(tmp_path: Path) -> None:
+    """A run that succeeded although a check did not pass is worth a message; one without is not."""
+    chat = Chat()
+
+    @dg.asset(check_specs=[dg.AssetCheckSpec("enough", asset="table")], name="table")
+    def table() -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads it
+        warned = dg.AssetCheckResult(
+            passed=False, severity=dg.AssetCheckSeverity.WARN, description="3 are left."
+        )
+        return dg.MaterializeResult(check_results=[warned])
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([table], instance=instance)
+        run = instance.get_run_by_id(result.run_id)
+        assert run is not None
+        event = next(each for each in result.all_events if each.event_type is dg.DagsterEventType.RUN_SUCCESS)
+        sensor = alert_on_warnings()
+        context = dg.build_run_status_sensor_context(
+            sensor.name, event, instance, run, resources={"alerts": chat.webhook()}
+        )
+        assert sensor(context) is None
+    [text] = chat.told
+    assert "1 check did not pass" in text and "table: enough. 3 are left." in text
