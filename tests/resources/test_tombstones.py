@@ -1,0 +1,61 @@
+"""Tombstones: kept twice, brought together again, and worth nothing under another key."""
+
+from pathlib import Path
+
+import pytest
+
+from resources import tombstones
+from resources.database import open_engine
+from resources.errors import SettingsError
+from resources.home import open_home
+from resources.journal import Journal
+
+KEY = "k" * 32
+ONE, TWO = b"1" * 16, b"2" * 16
+
+
+def test_they_are_in_the_file_and_in_the_journal(tmp_path: Path) -> None:
+    """The last state counts, and only the owner can read the file."""
+    home, journal = open_home(tmp_path, KEY), Journal(open_engine("sqlite://"))
+    tombstones.bury(home, journal, [ONE, TWO], state="begun")
+    tombstones.bury(home, journal, [ONE], state="erased")
+    assert journal.tombstones() == {ONE: "erased", TWO: "begun"}
+    assert (tmp_path / tombstones.FILE).stat().st_mode & 0o777 == 0o600
+    fresh = Journal(open_engine("sqlite://"))
+    assert tombstones.restore(home, fresh) == 2
+    assert fresh.tombstones() == {ONE: "erased", TWO: "begun"}
+    journal.close()
+    fresh.close()
+
+
+def test_a_line_cut_short_by_a_power_cut_is_passed_over(tmp_path: Path) -> None:
+    """Half a line names nobody, and does not keep the others from being read."""
+    home, journal = open_home(tmp_path, KEY), Journal(open_engine("sqlite://"))
+    tombstones.bury(home, journal, [ONE], state="erased")
+    with (tmp_path / tombstones.FILE).open("a") as stream:
+        stream.write(TWO.hex()[:9])
+    fresh = Journal(open_engine("sqlite://"))
+    assert tombstones.restore(home, fresh) == 1
+    journal.close()
+    fresh.close()
+
+
+def test_another_key_recognises_nobody_and_so_nothing_starts(tmp_path: Path) -> None:
+    """A sync under another key would bring every erased person back."""
+    journal = Journal(open_engine("sqlite://"))
+    tombstones.bury(open_home(tmp_path, KEY), journal, [ONE], state="erased")
+    with pytest.raises(SettingsError, match="Restore the former key"):
+        tombstones.restore(open_home(tmp_path, "another key of the same length.."), journal)
+    journal.close()
+
+
+def test_whoever_looks_twice_knows_whether_an_erasure_came_in_between(tmp_path: Path) -> None:
+    """Also when the same person is erased again: runs do their work anew."""
+    moments = iter(range(1, 100))
+    journal = Journal(open_engine("sqlite://"), clock=lambda: float(next(moments)))
+    seen = [journal.erasures()]
+    for state in ("begun", "deleted", "erased", "begun"):
+        tombstones.bury(open_home(tmp_path, KEY), journal, [ONE], state=state)
+        seen.append(journal.erasures())
+    assert len(set(seen)) == 5
+    journal.close()
