@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import dagster as dg
 import pyarrow as pa
@@ -333,33 +333,36 @@ def exported_contacts(*, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
             keep_versions=config.keep_versions,
             patience=Patience(wait_seconds=config.wait_minutes * 60.0),
         )
-        return dg.MaterializeResult(metadata=facts_of(taken))
+        return dg.MaterializeResult(metadata=facts_of(taken, store.lake))
 
     return _exported_contacts
 
 
-def facts_of(taken: Taken) -> dict[str, dg.MetadataValue]:
-    """What the UI shows of a taking: counts, names and types of columns, never a cell."""
+def facts_of(taken: Taken, lake: Lake) -> dict[str, Any]:
+    """What the UI shows of a taking: numbers that plot, names and types of columns, a chart; never a cell."""
     seen = taken.seen
-    counts = [
-        ("rows", taken.rows),
-        ("rows without an address", seen.without_email),
-        ("cells that do not fit their type", sum(seen.misfits.values())),
-        ("cells that are not UTF-8", seen.not_utf8),
-        ("fields that the export lacks", len(taken.absent_fields)),
-        ("exports it took", taken.exports),
-    ]
+    counts = {
+        "without_email": seen.without_email,
+        "misfits": sum(seen.misfits.values()),
+        "not_utf8": seen.not_utf8,
+        "odd_rows": seen.odd_rows,
+        "absent_fields": len(taken.absent_fields),
+    }
+    chart = metadata.bars(sorted(seen.by_status.items()), whole=seen.rows)
+    misfits = ", ".join(f"`{name}` {count:,}" for name, count in sorted(seen.misfits.items())) or "none"
+    absent = ", ".join(f"`{name}`" for name in taken.absent_fields) or "none"
     return {
-        "dagster/row_count": dg.MetadataValue.int(taken.rows),
-        "dagster/column_schema": dg.MetadataValue.table_schema(
-            metadata.columns(taken.schema, described=_DESCRIBED)
+        **metadata.of_file(lake, taken.path, described=_DESCRIBED),
+        **{f"rows_{status}": seen.by_status.get(status, 0) for status in ("subscribed", "unsubscribed")},
+        **counts,
+        "who_is_there": dg.MetadataValue.md(
+            f"**{taken.rows:,} contacts**, as of {taken.taken_at:%Y-%m-%d %H:%M} UTC.\n\n```text\n{chart}\n```\n\n"
+            f"Cells that do not fit their type: {misfits}. Fields that the file lacks: {absent}."
         ),
-        "path": dg.MetadataValue.text(taken.path),
-        "latest": dg.MetadataValue.text(taken.latest),
-        "export_id": dg.MetadataValue.int(taken.export_id),
+        "latest": taken.latest,
+        "export_id": taken.export_id,
+        "exports_it_took": taken.exports,
         "taken_at": dg.MetadataValue.timestamp(taken.taken_at),
-        "megabytes": dg.MetadataValue.float(round(taken.bytes / 1e6, 3)),
-        "summary": metadata.table(counts, head=("of this taking", "count")),
     }
 
 

@@ -44,6 +44,7 @@ DEFAULT_CAPS = Caps()
 
 _AHEAD = 2
 _REPEATED = 0.25
+_STATUSES = ("subscribed", "unsubscribed")  # any other word could be anything, and is only counted
 
 
 @dataclass(slots=True)
@@ -57,6 +58,8 @@ class Seen:
     """Rows with more or fewer cells than the header."""
     misfits: dict[str, int] = field(default_factory=dict)
     unknown_lists: int = 0
+    """Distinct cells that name a list which the account does not have (any more)."""
+    by_status: dict[str, int] = field(default_factory=dict)
     csv_bytes: int = 0
     gzip_bytes: int = 0
 
@@ -137,6 +140,8 @@ class Export:
                 Typed(self._lists.read(text)) if column.kind == "lists" else type_column(text, column.kind)
             )
             arrays.append(typed.values)
+            if column.kind == "status":
+                self._count_statuses(typed.values)
             if typed.unfit is not None and (count := pc.sum(typed.unfit).as_py()):
                 unfit[column.name] = (text, typed.unfit)
                 self.seen.misfits[column.name] = self.seen.misfits.get(column.name, 0) + count
@@ -147,8 +152,14 @@ class Export:
         arrays.append(gather_misfits(unfit, rows=cells.num_rows))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
+    def _count_statuses(self, statuses: pa.Array) -> None:
+        for each in pc.value_counts(statuses.drop_null()).to_pylist():
+            word = each["values"] if each["values"] in _STATUSES else "other"
+            self.seen.by_status[word] = self.seen.by_status.get(word, 0) + each["counts"]
+
     def _absent(self, column: Column, rows: int) -> pa.Array:
         if column.kind == "status" and self._status is not None:
+            self.seen.by_status[self._status] = self.seen.by_status.get(self._status, 0) + rows
             return pa.repeat(pa.scalar(self._status, pa.string()), rows)
         return pa.nulls(rows, self.schema.field(column.name).type)
 

@@ -239,6 +239,22 @@ def test_a_killed_runs_export_is_fetched_by_its_id(world: World) -> None:
     assert not take(world, wanted=Wanted(membership=False)).resumed
 
 
+def test_a_run_that_dies_while_reading_leaves_no_file_and_is_resumed(world: World) -> None:
+    """Whatever kills it: the next run fetches the same export."""
+    take(world, wanted=Wanted(membership=False))
+    before = world.store.lake.read_bytes(LATEST)
+    jobs = ExportJobs(world.client, world.store.lake, world.store.journal, patience(world))
+
+    def killed(_path: Path, _ready: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        jobs.take((), killed)
+    assert world.store.lake.read_bytes(LATEST) == before and len(versions(world.store.lake)) == 1
+    asked = posts(world)
+    assert take(world, wanted=Wanted(membership=False)).resumed and posts(world) == asked
+
+
 def test_a_stuck_export_ends_in_a_deadline_and_is_remembered(world: World) -> None:
     """The next run asks for it first."""
     world.mailtrap.faults.add({"fault": "F-07", "variant": "stuck_started"})
@@ -299,6 +315,6 @@ def test_the_ui_shows_numbers_and_names_and_no_address(world: World) -> None:
         run_config={"ops": {"mailtrap__exported_contacts": {"config": config}}},
     )
     (event,) = ran.asset_materializations_for_node("mailtrap__exported_contacts")
-    assert event.metadata["dagster/row_count"].value == 2
+    assert event.metadata["dagster/row_count"].value == event.metadata["rows_subscribed"].value == 2
     shown = str(dict(event.metadata)) + "".join(str(each) for each in ran.all_events)
     assert "@example.com" not in shown and "first_name" in shown
