@@ -65,8 +65,10 @@ def test_a_backfill_whose_worker_is_killed_in_mid_import_is_taken_up(tmp_path: P
         [first] = runs_of(world)
         os.kill(worker_of(world, first["runId"]), signal.SIGKILL)
 
-        until(lambda: runs_of(world)[-1]["status"] == "FAILURE", seconds=60, what="the killed run is noticed")
-        until(lambda: runs_of(world)[0]["status"] == "SUCCESS", seconds=120, what="the run that goes on")
+        until(
+            lambda: runs_of(world)[-1]["status"] == "FAILURE", seconds=120, what="the killed run is noticed"
+        )
+        until(lambda: runs_of(world)[0]["status"] == "SUCCESS", seconds=180, what="the run that goes on")
         shown = world.graphql(SHOWN, key={"path": ["daily", "contact_imports"]})["assetNodeOrError"]
 
         assert imports_of(world) == 1
