@@ -394,7 +394,7 @@ def _gone(
         )
         if leavers and tables.rows(file_of(sync, "rejections", partition)):
             leavers = leavers_not_in(
-                tables, file_of(sync, "source_rows", partition), sync, leavers, key=store.key
+                tables, file_of(sync, "source_rows", partition), sync, leavers=leavers, key=store.key
             )
         gone = sum(batch.num_rows for batch in leavers)
         if guarded:

@@ -216,7 +216,11 @@ def added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 def check_specs(sync: Sync, *, accepted: dg.AssetKey, rejections: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """The checks that stop a run before anything is sent."""
     words = (
-        ("every_row_is_counted", accepted, "Rows read are accepted, rejected, no_consent, duplicate or erased."),
+        (
+            "every_row_is_counted",
+            accepted,
+            "Rows read are accepted, rejected, no_consent, duplicate or erased.",
+        ),
         (
             "source_is_not_empty",
             accepted,

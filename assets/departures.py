@@ -180,7 +180,7 @@ def find(
                 )
                 if gone and lake.rows(file_of(sync, "rejections", partition)):
                     source = file_of(sync, "source_rows", partition)
-                    gone = leavers_not_in(lake, source, sync, gone, key=store.key)
+                    gone = leavers_not_in(lake, source, sync, leavers=gone, key=store.key)
                 held = told_people(connection, told, scope)
                 count = sum(each.num_rows for each in gone)
                 verdicts.append(guards.too_many_gone(sync, gone=count, told=held))

@@ -200,7 +200,7 @@ class Pending:
 
 
 def leavers_not_in(
-    lake: Lake, source_rows: str, sync: Sync, leavers: Sequence[pa.RecordBatch], *, key: bytes
+    lake: Lake, source_rows: str, sync: Sync, *, leavers: Sequence[pa.RecordBatch], key: bytes
 ) -> list[pa.RecordBatch]:
     """Without those whose row is still in the source, but was rejected: who has a wrong birthday has not left."""
     wanted = pa.concat_arrays([batch["address_hash"].storage for batch in leavers])

@@ -12,7 +12,6 @@ import re
 import shutil
 import socket
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
