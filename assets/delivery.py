@@ -33,7 +33,7 @@ from resources.mailtrap.polls import PollPlan
 
 SENDERS = 4
 IN_FLIGHT_AT_MOST = 100
-LAST_ANSWERS_SECONDS = 6.0
+LAST_ANSWERS_SECONDS = 3.0
 WAIT_FOR_ACCOUNT_SECONDS = 3600.0
 
 
@@ -171,6 +171,7 @@ class Delivering:
         except BaseException:
             # Told to stop: answers that come at once are still recorded, the others are looked into by the next run.
             self._stop.set()
+            told.problems.append(told_to_stop())
             self._wait_for_answers(turn)
             raise
         finally:
@@ -315,6 +316,15 @@ def unfinished(count: int) -> UnfinishedError:
         f"{count} imports are not finished yet.",
         "We stopped waiting; nothing of them counts as told.",
         "Run again: they are asked about, not sent again.",
+    )
+
+
+def told_to_stop() -> UnfinishedError:
+    """Somebody ended the run."""
+    return UnfinishedError(
+        "The run was told to stop.",
+        "What was proven is recorded; what is under way is looked into by the next run.",
+        "Run again: it goes on where this one stopped.",
     )
 
 

@@ -46,13 +46,18 @@ class Chaos:
             try:
                 with ordeal(Path(folder) / "home", begun=self.begun) as found:
                     yield found
-                self.proven[name.partition(" ")[0]] += 1
+                self._count(name.partition(" ")[0])
             except (AssertionError, OSError, KeyError, ValueError, RuntimeError) as error:
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 self.failed.append(
                     f"{name}: {type(error).__name__} {error} ({where.name}:{where.lineno})"[:400]
                 )
                 _say(f"  FAILED {self.failed[-1]}")
+
+    def _count(self, kind: str) -> None:
+        self.proven[kind] += 1
+        if self.proven[kind] % 10 == 0:
+            _say(f"  {kind}: {self.proven[kind]} so far")
 
     def made_good(self, scene: Ordeal) -> None:
         """One more run, and everything is as it should be."""

@@ -24,7 +24,7 @@ def world(tmp_path: Path) -> World:
     world.run(people(3))
     with duckdb.connect(str(tmp_path / "w.duckdb")) as connection:
         connection.execute(
-            "create table people (id text, email text, yes boolean, name text, plan text, \"at\" timestamptz)"
+            'create table people (id text, email text, yes boolean, name text, plan text, "at" timestamptz)'
         )
         rows = [*people(3), {**people(1, first=3)[0], "yes": None}]
         connection.executemany(
