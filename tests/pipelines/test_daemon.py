@@ -52,6 +52,7 @@ def imports_of(world: DagsterWorld) -> int:
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(600)
 def test_a_backfill_whose_worker_is_killed_in_mid_import_is_taken_up(tmp_path: Path) -> None:
     """SIGKILL while an import is under way: no orphan sends, Dagster notices, and the next run only awaits."""
     with dagster_world(tmp_path, days=20, people_a_day=10, knobs={"import_start_seconds": 6}) as world:
