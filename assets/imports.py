@@ -58,6 +58,7 @@ def contact_imports(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 "every_row_is_accounted_for",
                 asset=key,
+                blocking=True,
                 description="The rows that were read are the sum of the rows by outcome.",
             ),
             dg.AssetCheckSpec(

@@ -142,7 +142,7 @@ def _text(text: pa.Array) -> Typed:
 
 
 def _status(text: pa.Array) -> Typed:
-    return Typed(pc.utf8_lower(pc.utf8_trim_whitespace(text)))
+    return Typed(pc.ascii_lower(pc.ascii_trim_whitespace(text)))
 
 
 def _fits(text: pa.Array, pattern: str) -> bool:
@@ -152,7 +152,7 @@ def _fits(text: pa.Array, pattern: str) -> bool:
 def _integer(text: pa.Array) -> Typed:
     if _fits(text, _SMALL_INTEGER):
         return Typed(text.cast(pa.int64()))
-    plain = pc.replace_substring_regex(pc.utf8_trim_whitespace(text), _LONG_INTEGER, r"\1")
+    plain = pc.replace_substring_regex(pc.ascii_trim_whitespace(text), _LONG_INTEGER, r"\1")
     small = pc.match_substring_regex(plain, _SMALL_INTEGER)
     quick = pc.if_else(small, plain, pa.scalar(None, pa.string())).cast(pa.int64())
     long = pc.and_(pc.invert(small), pc.match_substring_regex(plain, _LONG_INTEGER))
@@ -160,8 +160,8 @@ def _integer(text: pa.Array) -> Typed:
 
 
 def _float(text: pa.Array) -> Typed:
-    plain = text if _fits(text, _FLOAT) else pc.utf8_trim_whitespace(text)
-    shaped = pc.utf8_ltrim(plain, "+")
+    plain = text if _fits(text, _FLOAT) else pc.ascii_trim_whitespace(text)
+    shaped = pc.ascii_ltrim(plain, "+")
     usable = pc.if_else(pc.match_substring_regex(plain, _FLOAT), shaped, pa.scalar(None, pa.string()))
     try:
         values = usable.cast(pa.float64())
@@ -173,7 +173,7 @@ def _float(text: pa.Array) -> Typed:
 
 
 def _boolean(text: pa.Array) -> Typed:
-    plain = pc.utf8_lower(pc.utf8_trim_whitespace(text))
+    plain = pc.ascii_lower(pc.ascii_trim_whitespace(text))
     found = pc.index_in(plain, pa.array([*_TRUE, *_FALSE]), skip_nulls=True)
     return _checked(text, pc.less(found, len(_TRUE)))
 
@@ -181,7 +181,7 @@ def _boolean(text: pa.Array) -> Typed:
 def _date(text: pa.Array) -> Typed:
     plain = text
     if not _fits(text, _DATE):
-        trimmed = pc.utf8_trim_whitespace(text)
+        trimmed = pc.ascii_trim_whitespace(text)
         plain = pc.replace_substring_regex(trimmed, _DATE_AT_MIDNIGHT, r"\1")
         plain = pc.if_else(pc.match_substring_regex(plain, _DATE), plain, pa.scalar(None, pa.string()))
     try:
