@@ -6,12 +6,17 @@ A byte that is not UTF-8 is read as Windows-1252, so that it costs neither the c
 
 import re
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from assets.rules.gunzip import Readable
 
 _PIECE_BYTES = 1 << 18
 _TAIL_BYTES = 4096
 _BOM = b"\xef\xbb\xbf"
 _ESCAPED = re.compile("[\udc80-\udcff]")
+_ESCAPE = "\ufdd0"  # a noncharacter; where it occurs all the same, it is escaped too
+_ESCAPE_BYTES = _ESCAPE.encode()
 
 
 class TextStream:
@@ -21,6 +26,7 @@ class TextStream:
         self._source = source
         self._ready, self._split, self._ended, self._begun = b"", b"", False, False
         self._quotes = self.not_utf8 = 0
+        self._keeps_returns = self._has_returns = False
         self.tail = b""
         """The last bytes so far."""
         self.closed = False
@@ -51,6 +57,30 @@ class TextStream:
         """Put bytes back, to be read again first."""
         self._ready = data + self._ready
 
+    def keep_returns(self) -> None:
+        """From here on lines end with a line feed alone, and a carriage return is a character like any other.
+
+        Some writers do not quote it, and the parser would end a line there: it is escaped, see `restored`.
+        """
+        self._keeps_returns = True
+        self._ready = self._escaped(self._ready)
+
+    def restored(self, cells: pa.RecordBatch) -> pa.RecordBatch:
+        """Cells with the carriage returns that they had."""
+        if not self._has_returns:
+            return cells
+        columns = [
+            pc.replace_substring(pc.replace_substring(each, _ESCAPE + "r", "\r"), _ESCAPE + "e", _ESCAPE)
+            for each in cells.columns
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=cells.schema)
+
+    def _escaped(self, data: bytes) -> bytes:
+        if not self._keeps_returns or (b"\r" not in data and _ESCAPE_BYTES not in data):
+            return data
+        self._has_returns = True
+        return data.replace(_ESCAPE_BYTES, _ESCAPE_BYTES + b"e").replace(b"\r", _ESCAPE_BYTES + b"r")
+
     def close(self) -> None:
         """Nothing to give back; for those who expect a file."""
         self.closed = True
@@ -65,6 +95,7 @@ class TextStream:
         piece = self._valid(self._split + read)
         if not self._begun and piece:
             piece, self._begun = piece.removeprefix(_BOM), True
+        piece = self._escaped(piece)
         self._quotes += piece.count(b'"')
         if piece:
             self.tail = (self.tail + piece[-_TAIL_BYTES:])[-_TAIL_BYTES:]

@@ -97,12 +97,12 @@ class Export:
             held.extend(self._odd_rows.taken())
             self._check_odd(self.seen.rows + sum(each.num_rows for each in held))
             if sum(each.num_rows for each in held) >= rows_per_batch:
-                yield pa.concat_batches(held)
+                yield self._text.restored(pa.concat_batches(held))
                 held = []
         self.seen.odd_rows += self._odd_rows.found
         held.extend(self._odd_rows.taken())
         if held:
-            yield pa.concat_batches(held)
+            yield self._text.restored(pa.concat_batches(held))
 
     def _blocks(self) -> Iterator[pa.RecordBatch]:
         names = [str(position) for position in range(len(self.layout.headers))]
@@ -304,6 +304,8 @@ def _first_record(stream: TextStream) -> str:
         end = _record_end(data, complete=not more)
         if end is not None:
             stream.unread(data[end:])
+            if data[:end].endswith(b"\n") and not data[:end].endswith(b"\r\n"):
+                stream.keep_returns()
             return data[:end].decode().rstrip("\r\n")
     raise ExportFileError(
         "The first line of the export does not end." if data else "The export has no header line.",
