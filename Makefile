@@ -19,7 +19,7 @@ dev: setup  ## the Dagster UI on the demo's world
 	@$(PYTHON_HERE) -m pipelines.demo --dev
 
 test: setup  ## every test; ARGS="-k consent" picks some
-	@$(PYTHON_HERE) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(PYTHON_HERE) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 proof: setup  ## tests that take minutes: real 60 s windows, flat memory, the real Dagster daemon
 	@$(PYTHON_HERE) -m pytest -m proof $(ARGS)

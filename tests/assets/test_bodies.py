@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.tree import ROOT
 
 PROGRAM = """
@@ -18,6 +20,7 @@ print([payload.body_sha256 for payload in world.store.journal.payloads(delivery)
 """
 
 
+@pytest.mark.proof
 def test_bodies_do_not_depend_on_the_machine(tmp_path: Path) -> None:
     """Two processes that differ in all of them send the same bytes."""
     machines = (

@@ -304,6 +304,7 @@ def send(
     )
 
 
+@pytest.mark.proof
 def test_three_processes_share_a_window_and_use_it(tmp_path: Path) -> None:
     """By the server's clock no window is ever exceeded, and at least 95 % of it is used (here in windows of 1 s)."""
     limited = Limited(40, 1.0)
@@ -327,7 +328,7 @@ def test_three_processes_share_mailtraps_real_windows(tmp_path: Path) -> None:
     assert share >= 0.95, f"{share:.1%} of the limit was used"
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_processes_share_a_window_through_postgresql() -> None:
     """Several machines, one journal: the same promise, by the clock of the database."""
     binaries = postgres.find_binaries()
