@@ -42,9 +42,12 @@ class NullServer:
         self.lock = threading.Lock()
 
     def serve_forever(self) -> None:
-        """Accept until the process ends."""
+        """Accept until the listener is closed, or the process ends."""
         while True:
-            connection, _ = self.listener.accept()
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
