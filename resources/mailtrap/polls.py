@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 Verdict = Literal["wait", "done", "failed", "lost", "overdue"]
 DEADLINE_SECONDS = 3600.0
 _SHORTEST_SECONDS = 1.0
-_ROWS_PER_SECOND_AT_FIRST = 10_000.0
+_ROWS_PER_SECOND_AT_FIRST = 50_000.0
 _LONGEST_SECONDS = 300.0
 _GRACE_SECONDS = 60.0
 _SOONER, _LATER = 0.95, 1.05
@@ -103,7 +103,7 @@ class PollPlan:
             return min(self._fixed_seconds, left)
         if polls == 0:
             return min(left, max(0.0, self._pace.seconds(rows) - waited_seconds))
-        again = waited_seconds * (0.3 if self._pace.learned else 1.0)
+        again = waited_seconds * (0.3 if self._pace.learned else 1.5)
         pause = max(_SHORTEST_SECONDS / 2, min(again, _LONGEST_SECONDS))
         self._pace = self._pace.at_least(rows=rows, seconds=waited_seconds + pause)
         return min(left, pause)
