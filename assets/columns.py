@@ -11,6 +11,7 @@ from assets.rules.sync import Sync
 
 REJECTIONS: Mapping[str, str] = {
     "source_key": "Names the row in the source: the value of source.key, or its position.",
+    "address_hash": "Keyed hash of the address, or of what stands in its place; null where there is none.",
     "column": "The source column that broke the rule.",
     "rule": "The key of the sync file that asks for it.",
     "reason": "The reason code; docs/when-it-fails.md has them all.",

@@ -249,8 +249,8 @@ def _forget_delivered(lake: Lake, path: str, people: People, places: Places) -> 
 def source_keys_of(
     lake: Lake, tables: Sequence[str], people: People, *, sync: str, email: str, key: str | None
 ) -> dict[str, set[str]]:
-    """By what the source calls these people, because rejections know nothing else: under "" where the key is the
-    same in all tables, else under the name of the one file whose positions they are."""
+    """By what the source calls these people, for rejections of rows whose address was none: under "" where the key is
+    the same in all tables, else under the name of the one file whose positions they are."""
     found: dict[str, set[str]] = {}
     for path in tables:
         if not path.startswith(f"{sync}/"):

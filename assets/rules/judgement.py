@@ -151,6 +151,7 @@ class Judged:
         table = self.findings.of(rows)
         held = {name: table[name] for name in table.column_names}
         held["source_key"] = self.source_keys(rows)
+        held["address_hash"] = self.people(rows)
         held["row_fingerprint"] = self.fingerprints(rows)
         held["mailtrap_says"] = pa.nulls(len(rows), pa.string())
         return pa.table({name: held[name] for name in REJECTIONS.names if name in held})

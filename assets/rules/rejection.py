@@ -101,6 +101,7 @@ REMEDIES = pa.array([reason.value.remedy for reason in REASONS])
 REJECTIONS = pa.schema(
     [
         pa.field("source_key", pa.string()),
+        pa.field("address_hash", pa.uuid()),
         pa.field("column", pa.string()),
         pa.field("rule", pa.string()),
         pa.field("reason", pa.string()),

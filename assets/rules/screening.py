@@ -262,13 +262,13 @@ class _Desk:
             return
         silent = np.zeros(self._refused.rows, np.bool_)
         if self._silent.rows:
-            for numbers in silenced(self._refused, base, column="_person"):
+            for numbers in silenced(self._refused, base, column="address_hash"):
                 silent[numbers] = True
         known = seen.before(former, base, self._refused, by_key=self._sync.source.key is not None)
         for table in self._refused.read():
             mute = silent[table["_row"].to_numpy()]
             people = table.filter(pa.array(mute))
-            self._silence(people["_person"], people["_as_of"])
+            self._silence(people["address_hash"], people["_as_of"])
             told = table.filter(pa.array(~mute))
             self._reasons.update(_counted(told["reason"]))
             self._rows["rejected"] += told.num_rows
@@ -303,9 +303,8 @@ class _SortedOut:
 
 
 def _refused(judged: Judged, rows: cells.Rows) -> pa.Table:
-    """Rejections, with whom they are about, in case that person says no elsewhere."""
-    table = judged.rejections(rows)
-    return table.append_column("_person", judged.people(rows)).append_column("_as_of", judged.said_at(rows))
+    """Rejections, with their time, in case the person says no elsewhere."""
+    return judged.rejections(rows).append_column("_as_of", judged.said_at(rows))
 
 
 def _waiting(judged: Judged, rows: cells.Rows) -> pa.Table:

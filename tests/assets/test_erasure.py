@@ -104,6 +104,22 @@ def test_the_extract_of_an_erased_person_is_not_even_kept(world: World) -> None:
     assert erased_people(world.store).hashes.to_pylist() == hashes_of(["p3@example.com"], KEY.encode())
 
 
+def test_rejections_go_though_the_extract_that_named_their_rows_has_expired(world: World) -> None:
+    """Rejections are kept for months, extracts for a day: a keyed hash says whose they are."""
+    rows = people(30)
+    rows[3]["name"] = rows[4]["name"] = "two\nlines"
+    world.wants()
+    world.run(rows)
+    rejected, lake = file_of(world.sync, "rejections", WHOLE), world.store.lake
+    assert lake.rows(rejected) == 2
+    lake.delete(file_of(world.sync, "source_rows", WHOLE))
+    for path in lake.list("people/evidence"):
+        lake.delete(path)
+    erased(world, "p3@example.com")
+    left = [each for batch in lake.read(rejected) for each in batch["source_key"].to_pylist()]
+    assert left == ["4"]
+
+
 def test_a_killed_erasure_goes_on_where_it_stopped(world: World, tmp_path: Path) -> None:
     """Mailtrap fails in the middle: those who are deleted are not asked about again, and the end is the same."""
     rule = world.mailtrap.fault(

@@ -131,6 +131,7 @@ def test_a_rejection_names_reason_and_remedy_and_no_values() -> None:
     screened = in_memory(rows_of({"name": "Ann\x00", "age": 131, "plan": "gold"}))
     [rejection] = screened.rejections.to_pylist()
     assert rejection.pop("row_fingerprint") is not None
+    assert rejection.pop("address_hash") is not None
     assert rejection == {
         "source_key": "1", "column": "name", "rule": "type", "reason": "text_control_character",
         "remedy": Reason.text_control_character.value.remedy, "also": ["age:above_max", "plan:not_one_of"],
