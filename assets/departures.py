@@ -165,7 +165,12 @@ def find(
             accepted=[local("accepted_contacts", each) for each in partitions],
             dated=isinstance(sync.source.partition, DayPartition),
         )
-        tables_found = [pa.Table.from_batches([batch]).cast(LEAVERS) for batch in noes]
+        # Tables from a backup may have erased people: they are named to nobody, not even to take them away.
+        buried = People.of_hashes(store.journal.tombstones(), key=store.key)
+        tables_found = [
+            table.filter(pa.array(~is_of(table, buried)))
+            for table in (pa.Table.from_batches([batch]).cast(LEAVERS) for batch in noes)
+        ]
         erased = Withheld(erased=tombstones_as_file(stack, store))
         verdicts = []
         if leaving := sum(each.num_rows for each in tables_found):

@@ -7,6 +7,8 @@ The order, each step safe to repeat after a kill:
     clean                 every table of the lake, whoever made it; tombstone `erased`
     receipt               numbers, ids and keyed hashes only
 
+A backup that is restored holds them again: `erase_again` takes out everybody who has a tombstone, without an address.
+
 Belongs here: this order and the places. Not here: what counts as a person's row (`rules/traces`), and leaving erased
 people out of new tables (`source_rows`, `account`, `exports`, `changes`).
 """
@@ -16,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,8 +37,9 @@ from assets.rules.traces import HASHES, People, is_of, read_address
 from assets.steady import ERASURE, WAIT_SECONDS
 from resources import tombstones
 from resources.errors import SettingsError, UnfinishedError
+from resources.journal import Lease
 from resources.lake import Lake
-from resources.mailtrap.client import MailtrapClient
+from resources.mailtrap.client import Counts, MailtrapClient
 from resources.store.store import Store
 
 SENDERS = 4
@@ -48,7 +51,7 @@ STAYS_WITH_MAILTRAP = (
 )
 STAYS_ELSEWHERE = (
     "the warehouse: it is the source of truth, and nothing of ours writes to it",
-    "files that people had written with `export --out`, and backups of the lake: ours withhold the person for good",
+    "files that people had written with `export --out`, and backups: run `erase --again` after one is restored",
 )
 
 
@@ -96,39 +99,91 @@ def erase(
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
     """Erase people for good; gives the receipt, which is also kept."""
-    began, before = clock(), client.usage_counts
+    work = _Work(client, store, run_id, clock)
     people = People.of_addresses(requested.addresses, key=store.key)
     hashes = people.hashes.to_pylist()
     by_hash = dict(zip(hashes, requested.addresses, strict=True))
     begin(store, hashes)
-    deleted: Counter[str] = Counter()
     if hashes:
-        account = f"account:{client.account_id}"
-        with store.journal.lease(account, wait_seconds=WAIT_FOR_ACCOUNT_SECONDS) as lease:
+        with work.account() as lease:
             settle_under(client, store, lease)
-            deleted = delete_at_mailtrap(client, store, by_hash, spellings=requested.spellings, sleep=sleep)
-            places = clean_lake(store, people, syncs=syncs, now=clock())
+            work.deleted = delete_at_mailtrap(
+                client, store, by_hash, spellings=requested.spellings, sleep=sleep
+            )
+            work.places = clean_lake(store, people, syncs=syncs, now=clock())
             tombstones.bury(store.home, store.journal, hashes, state="erased")
-    else:
-        places = Places()
-    after = client.usage_counts
-    receipt = {
-        "schema": 1,
-        "run_id": run_id,
-        "erased_at": datetime.fromtimestamp(clock(), UTC).isoformat(),
-        "seconds": round(clock() - began, 3),
-        "people": len(hashes),
-        "address_hashes": [each.hex() for each in hashes],
-        "unreadable_lines": list(requested.unreadable_lines),
-        "at_mailtrap": {"deleted": deleted["deleted"], "not_there": deleted["not_there"]},
-        "places": places.as_dict(),
-        "requests": after.requests - before.requests,
-        "retries": after.retries - before.retries,
-        "stays_with_mailtrap": list(STAYS_WITH_MAILTRAP),
-        "stays_elsewhere": list(STAYS_ELSEWHERE),
-    }
-    store.lake.write_bytes(receipt_path(run_id), json.dumps(receipt, indent=1).encode())
-    return receipt
+    return work.receipt(hashes, unreadable_lines=list(requested.unreadable_lines))
+
+
+def erase_again(
+    client: MailtrapClient,
+    store: Store,
+    *,
+    syncs: Sequence[Sync],
+    run_id: str,
+    clock: Callable[[], float] = time.time,
+) -> dict[str, Any]:
+    """Take everybody who has a tombstone out of every table: the step after a restore. Gives the receipt.
+
+    Nobody knows their addresses any more, so Mailtrap is not asked about them; whose deletion was begun and not
+    finished is counted, for `erase` with their file.
+    """
+    work = _Work(client, store, run_id, clock)
+    known = store.journal.tombstones()
+    if known:
+        with work.account() as lease:
+            settle_under(client, store, lease)
+            people = People.of_hashes(known, key=store.key)
+            work.places = clean_lake(store, people, syncs=syncs, now=clock())
+            deleted = [each for each, state in known.items() if state == "deleted"]
+            tombstones.bury(store.home, store.journal, deleted, state="erased")
+    begun = sum(state == "begun" for state in known.values())
+    return work.receipt(sorted(known), again=True, not_deleted_yet=begun)
+
+
+@dataclass(slots=True)
+class _Work:
+    """One erasure under way, and what its receipt will say."""
+
+    client: MailtrapClient
+    store: Store
+    run_id: str
+    clock: Callable[[], float]
+    began: float = field(init=False)
+    before: Counts = field(init=False)
+    deleted: Counter[str] = field(default_factory=Counter)
+    places: Places = field(default_factory=Places)
+
+    def __post_init__(self) -> None:
+        self.began, self.before = self.clock(), self.client.usage_counts
+
+    def account(self) -> AbstractContextManager[Lease]:
+        """Alone with the account, so that no run sends meanwhile."""
+        return self.store.journal.lease(
+            f"account:{self.client.account_id}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS
+        )
+
+    def receipt(self, hashes: Sequence[bytes], **more: Any) -> dict[str, Any]:
+        """What was done, without personal data; kept in the lake, with the tombstones beside it."""
+        used = self.client.usage_counts
+        found = {
+            "schema": 1,
+            "run_id": self.run_id,
+            "erased_at": datetime.fromtimestamp(self.clock(), UTC).isoformat(),
+            "seconds": round(self.clock() - self.began, 3),
+            "people": len(hashes),
+            "address_hashes": [each.hex() for each in hashes],
+            **more,
+            "at_mailtrap": {"deleted": self.deleted["deleted"], "not_there": self.deleted["not_there"]},
+            "places": self.places.as_dict(),
+            "requests": used.requests - self.before.requests,
+            "retries": used.retries - self.before.retries,
+            "stays_with_mailtrap": list(STAYS_WITH_MAILTRAP),
+            "stays_elsewhere": list(STAYS_ELSEWHERE),
+        }
+        self.store.bring_tombstones_together()
+        self.store.lake.write_bytes(receipt_path(self.run_id), json.dumps(found, indent=1).encode())
+        return found
 
 
 def receipt_path(run_id: str) -> str:
@@ -142,6 +197,7 @@ def begin(store: Store, hashes: Sequence[bytes]) -> None:
     tombstones.bury(
         store.home, store.journal, [each for each in hashes if known.get(each) != "deleted"], state="begun"
     )
+    store.bring_tombstones_together()
 
 
 # At Mailtrap

@@ -164,12 +164,16 @@ def access(email: str, **_: Any) -> int:
     return run(os.environ, email=email)
 
 
-@cli.command(epilog=_examples("erase --file addresses.txt"))
+@cli.command(epilog=_examples("erase --file addresses.txt", "erase --again"))
 @click.option(
     "--file",
     type=click.Path(path_type=Path),
-    required=True,
     help="A text file with one address a line.",
+)
+@click.option(
+    "--again",
+    is_flag=True,
+    help="After a backup was restored: everybody who was ever erased, out of every table once more.",
 )
 @JSON
 @DEBUG

@@ -125,6 +125,7 @@ STORE = {
     "lake": "CONTACTS_LAKE",
     "journal": "CONTACTS_JOURNAL",
     "key": "CONTACTS_KEY",
+    "tombstones": "CONTACTS_TOMBSTONES",
     "rows_per_payload": "CONTACTS_ROWS_PER_PAYLOAD",
     "bytes_per_payload": "CONTACTS_BYTES_PER_PAYLOAD",
     "poll_seconds": "CONTACTS_POLL_SECONDS",

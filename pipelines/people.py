@@ -6,7 +6,7 @@ shell's history and the list of processes.
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from assets.rules.sync import Sync
 from assets.rules.traces import read_address
 from pipelines import printing
 from pipelines.definitions import build_definitions, read_syncs
-from pipelines.erasing import JOB, STEP, checked_path
+from pipelines.erasing import JOB, STEP, checked_path, neither_or_both
 from pipelines.planning import Ground, standing
 from pipelines.runs import instance_of, run_job
 from resources import settings
@@ -53,29 +53,41 @@ def explain(environ: Mapping[str, str], *, email: str, as_json: bool = False) ->
     return 0
 
 
-def erase(environ: Mapping[str, str], *, file: Path, as_json: bool = False) -> int:
-    """Erase the people of a file, by the same job that the UI offers."""
+def erase(
+    environ: Mapping[str, str], *, file: Path | None = None, again: bool = False, as_json: bool = False
+) -> int:
+    """Erase the people of a file, or everybody once more, by the same job that the UI offers."""
+    if again == (file is not None):
+        raise neither_or_both()
     known, syncs = settings.read(environ), read_syncs(environ)
-    path = checked_path(str(file.resolve()))
-    requested = erasure.read_file(path)
+    path = checked_path(str(file.resolve())) if file else ""
+    unreadable = erasure.read_file(path).unreadable_lines if file else ()
+    told = {"ops": {STEP: {"config": {"file": path, "again": again}}}}
     definitions = build_definitions(syncs, environ=environ)
     with instance_of(known) as instance:
-        ran = run_job(definitions, JOB, instance=instance, config={"ops": {STEP: {"config": {"file": path}}}})
+        ran = run_job(definitions, JOB, instance=instance, config=told)
     lake, kept = Lake(known.lake), erasure.receipt_path(ran.run_id)
     receipt = json.loads(lake.read_bytes(kept)) if lake.exists(kept) else {}
-    unreadable = requested.unreadable_lines
-    outcome = "data" if ran.outcome == "ok" and unreadable else ran.outcome
+    left = unreadable or receipt.get("not_deleted_yet")
+    outcome = "data" if ran.outcome == "ok" and left else ran.outcome
     if as_json:
         printing.print_json({"outcome": outcome, "unreadable_lines": list(unreadable), **receipt})
     elif receipt:
         show_receipt(receipt)
-    printing.say(ran.sentence)
+    printing.say(ran.sentence, *not_done(unreadable, receipt))
+    return ran.exit_code if ran.outcome != "ok" else EXIT_CODES[outcome]
+
+
+def not_done(unreadable: Sequence[int], receipt: Mapping[str, Any]) -> Iterator[str]:
+    """Whom an erasure could not reach, and what to do about it."""
     if unreadable:
         lines = ", ".join(map(str, unreadable[:50]))
-        printing.say(
-            f"No address could be read in {len(unreadable)} lines: {lines}. Mend them and run again."
+        yield f"No address could be read in {len(unreadable)} lines: {lines}. Mend them and run again."
+    if begun := receipt.get("not_deleted_yet"):
+        yield (
+            f"The erasure of {begun} people was begun and never finished: nothing is sent to them, but Mailtrap may "
+            "still have them. Run `erase --file` with their file again."
         )
-    return ran.exit_code if ran.outcome != "ok" else EXIT_CODES[outcome]
 
 
 def show_receipt(receipt: Mapping[str, Any]) -> None:

@@ -90,6 +90,7 @@ def standing(known: Settings) -> Iterator[Ground]:
                 bytes_per_payload=known.bytes_per_payload,
                 poll_seconds=known.poll_seconds,
                 job_deadline_seconds=known.job_deadline_seconds,
+                tombstones=known.tombstones,
             )
         )
         client = stack.enter_context(open_client(known))

@@ -102,6 +102,12 @@ SETTINGS: tuple[Setting, ...] = (
         "contact is sent again.",
         secret=True,
     ),
+    Setting(
+        "CONTACTS_TOMBSTONES",
+        "",
+        "One more place for the keyed hashes of erased people: a folder, or a URL that begins with s3://, gs:// or "
+        "abfs://, that is not in the backup of CONTACTS_HOME. A restored backup gets them back from there.",
+    ),
     Setting("CONTACTS_SYNCS", "pipelines/syncs", "The folder of the sync files, one YAML file each."),
     Setting(
         "CONTACTS_WAREHOUSE",
@@ -203,6 +209,7 @@ class Settings:
     job_deadline_seconds: float
     timeout_seconds: float
     alert_webhook: str | None = field(default=None, repr=False)
+    tombstones: str | None = None
     keep_days: Mapping[str, float] = field(default_factory=dict)
     """How long extracts, rejections, exports and summaries are kept."""
 
@@ -226,6 +233,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         "lake": given.read("CONTACTS_LAKE", str, home=home),
         "journal": given.read("CONTACTS_JOURNAL", _url, home=home),
         "key": given.read_or_none("CONTACTS_KEY", _key),
+        "tombstones": given.read_or_none("CONTACTS_TOMBSTONES", str),
         "syncs": given.read("CONTACTS_SYNCS", _folder),
         "warehouse": given.read("CONTACTS_WAREHOUSE", _url),
         "rows_per_payload": given.read("CONTACTS_ROWS_PER_PAYLOAD", _rows),

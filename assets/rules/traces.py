@@ -6,7 +6,7 @@ are, and in which order they are cleaned (`assets/erasure.py`).
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,17 +17,20 @@ from assets.rules import cells
 from assets.rules.address import canonical_address, hash_addresses, persons
 
 HASHES = ("address_hash", "_address_hash")
-_ADDRESSES_PER_LOOK = 200
-_BEFORE, _AFTER = r"(?:^|[^a-z0-9!#$%&'*+/=?^_`{|}~.-])", r"(?:$|[^a-z0-9.-]|[.-](?:$|[^a-z0-9]))"
+_ATOM = r"[a-zA-Z0-9!#$%&'*+/=?^_`{|}~.-]+"
+_SEVERAL = r"@.*[\s,;<>()]|[\s,;<>()].*@"
+_BARE = re.compile(rf"\s*{_ATOM}@[\w.-]+\s*")
+_WORDS = re.compile(rf"{_ATOM}@[\w.-]+")
+_MARKS = re.compile(r"[!#$%&'*+/=?^`{|}~](?=.*@)")
+"""An address may hold them, but in a text they rather stand before it: to='jane@x.example'."""
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Whose traces are looked for: keyed hashes always, addresses where somebody gave them."""
+    """Whose traces are looked for, by keyed hash: addresses themselves are needed nowhere."""
 
     hashes: pa.Array
     key: bytes
-    addresses: tuple[str, ...] = ()
 
     @classmethod
     def of_hashes(cls, hashes: Collection[bytes], *, key: bytes) -> "People":
@@ -37,7 +40,7 @@ class People:
     @classmethod
     def of_addresses(cls, addresses: Sequence[str], *, key: bytes) -> "People":
         """People known by their canonical addresses."""
-        return cls(pa.array(hashes_of(addresses, key), pa.binary(16)), key, tuple(addresses))
+        return cls(pa.array(hashes_of(addresses, key), pa.binary(16)), key)
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -89,9 +92,11 @@ def clean(
     left = table if not theirs.any() else table.filter(pa.array(~theirs))
     blanked = 0
     for number, field in enumerate(left.schema):
-        if not _is_text(field.type) or not people.addresses or field.name == "json":
+        if not _is_text(field.type) or field.name == "json":
             continue
-        mentioned = mentions(left[field.name], people.addresses)
+        # One address in the column of addresses has been judged with its row; several are judged here.
+        where = _SEVERAL if field.name == (email or "email") else "@"
+        mentioned = mentions(left[field.name], people, where=where)
         if mentioned.any():
             blanked += int(mentioned.sum())
             empty = pa.scalar(None, field.type) if field.nullable else pa.scalar("", field.type)
@@ -99,19 +104,28 @@ def clean(
     return Cleaned(left, table.filter(pa.array(theirs)), blanked)
 
 
-def mentions(column: pa.ChunkedArray | pa.Array, addresses: Sequence[str]) -> np.ndarray:
-    """Which cells of a column of text hold one of the addresses, in any case, as a word of its own."""
+def mentions(column: pa.ChunkedArray | pa.Array, people: People, *, where: str = "@") -> np.ndarray:
+    """Which cells of a column of text hold the address of one of them, in any case and spelling, as a word of its own.
+
+    `where` is a pattern: only cells that it is found in are looked at.
+    """
     text = cells.plain(column)
     found = np.zeros(len(text), np.bool_)
-    for pattern in _patterns(addresses):
-        found |= cells.to_mask(pc.match_substring_regex(text, pattern, ignore_case=True))
+    rows = np.flatnonzero(cells.to_mask(pc.match_substring_regex(text, where)))
+    spoken = [_candidates(each) for each in text.take(pa.array(rows)).to_pylist()]
+    places = np.repeat(rows, [len(each) for each in spoken])
+    words = pa.array([word for each in spoken for word in each], pa.string())
+    theirs = _has_hash(hash_addresses(persons(words), people.key), people)
+    found[places[theirs]] = True
     return found
 
 
-def _patterns(addresses: Sequence[str]) -> Iterator[str]:
-    for first in range(0, len(addresses), _ADDRESSES_PER_LOOK):
-        some = "|".join(re.escape(each) for each in addresses[first : first + _ADDRESSES_PER_LOOK])
-        yield f"{_BEFORE}(?:{some}){_AFTER}"
+def _candidates(text: str) -> list[str]:
+    """What may be an address in a text: each word with an @, and what is left of it behind punctuation."""
+    if _BARE.fullmatch(text):
+        return [text]
+    words = [each[0].rstrip(".-") for each in _WORDS.finditer(text)]
+    return [word[start:] for word in words for start in (0, *(at.end() for at in _MARKS.finditer(word)))]
 
 
 def _has_hash(column: pa.ChunkedArray | pa.Array, people: People) -> np.ndarray:

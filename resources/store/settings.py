@@ -17,6 +17,7 @@ class StoreResource(dg.ConfigurableResource[Store]):
     lake: str | None = Field(default=None, description=settings.describe("CONTACTS_LAKE"))
     journal: str | None = Field(default=None, repr=False, description=settings.describe("CONTACTS_JOURNAL"))
     key: str | None = Field(default=None, repr=False, description=settings.describe("CONTACTS_KEY"))
+    tombstones: str | None = Field(default=None, description=settings.describe("CONTACTS_TOMBSTONES"))
     rows_per_payload: str | None = Field(
         default=None, description=settings.describe("CONTACTS_ROWS_PER_PAYLOAD")
     )
@@ -49,6 +50,7 @@ class StoreResource(dg.ConfigurableResource[Store]):
             "CONTACTS_LAKE": self.lake,
             "CONTACTS_JOURNAL": self.journal,
             "CONTACTS_KEY": self.key,
+            "CONTACTS_TOMBSTONES": self.tombstones,
             "CONTACTS_ROWS_PER_PAYLOAD": self.rows_per_payload,
             "CONTACTS_BYTES_PER_PAYLOAD": self.bytes_per_payload,
             "CONTACTS_POLL_SECONDS": self.poll_seconds,
@@ -69,5 +71,6 @@ class StoreResource(dg.ConfigurableResource[Store]):
             poll_seconds=known.poll_seconds,
             job_deadline_seconds=known.job_deadline_seconds,
             keep_days=known.keep_days,
+            tombstones=known.tombstones,
         ) as store:
             yield store

@@ -7,10 +7,10 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from resources import tombstones
 from resources.home import Home, open_home
 from resources.journal import Journal, open_journal
 from resources.lake import Lake
+from resources.tombstones import bring_together
 
 KEEP_DAYS: Mapping[str, float] = {"extracts": 1.0, "rejections": 90.0, "exports": 90.0, "summaries": 365.0}
 
@@ -28,11 +28,17 @@ class Store:
     job_deadline_seconds: float = 3600.0
     keep_days: Mapping[str, float] = field(default_factory=lambda: KEEP_DAYS)
     """How long extracts, rejections, exports and summaries are kept."""
+    elsewhere: tuple[Lake, ...] = ()
+    """Where else the tombstones are kept, besides home, journal and lake."""
 
     @property
     def key(self) -> bytes:
         """The key of the keyed hashes."""
         return self.home.key
+
+    def bring_tombstones_together(self) -> int:
+        """Every place knows all erased people; says how many the journal had lost."""
+        return bring_together(self.home, self.journal, (self.lake, *self.elsewhere))
 
 
 @contextlib.contextmanager
@@ -47,13 +53,13 @@ def open_store(
     poll_seconds: float | None = None,
     job_deadline_seconds: float = 3600.0,
     keep_days: Mapping[str, float] = KEEP_DAYS,
+    tombstones: str | None = None,
 ) -> Iterator[Store]:
     """Open home, lake and journal, and give the journal's connections back at the end."""
     opened = open_home(home, key)
     records = open_journal(journal)
     try:
-        tombstones.restore(opened, records)
-        yield Store(
+        store = Store(
             home=opened,
             lake=Lake(lake),
             journal=records,
@@ -62,6 +68,9 @@ def open_store(
             poll_seconds=poll_seconds,
             job_deadline_seconds=job_deadline_seconds,
             keep_days=keep_days,
+            elsewhere=(Lake(tombstones),) if tombstones else (),
         )
+        store.bring_tombstones_together()
+        yield store
     finally:
         records.close()

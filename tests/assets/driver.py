@@ -73,6 +73,7 @@ def run(errand: Errand) -> int:
             bytes_per_payload=known.bytes_per_payload,
             poll_seconds=known.poll_seconds,
             job_deadline_seconds=known.job_deadline_seconds,
+            tombstones=known.tombstones,
         ) as store,
     ):
         sent = step_by_step(client, store, errand.sync, rows=errand.rows, run_id=errand.run_id, timing=timing)

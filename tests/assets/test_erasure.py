@@ -1,6 +1,7 @@
 """Erasing people: deleted and read back, out of every table, and back by no way."""
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from assets import erasure
 from assets.account import refresh_knowledge
 from assets.changes import find_pending, known_about
 from assets.contacts import screen
-from assets.erasure import Requested, erase
+from assets.erasure import Requested, erase, erase_again
 from assets.exports import take_export
 from assets.imports import send_pending
 from assets.partitions import WHOLE, file_of
@@ -183,12 +184,36 @@ def test_a_lost_journal_gets_its_tombstones_back(world: World) -> None:
     """They are kept beside it; with another key, whom nobody would be recognised by, nothing starts."""
     erased(world, "p3@example.com")
     fresh = Journal(open_engine("sqlite://"))
-    assert tombstones.restore(world.store.home, fresh) == 1
+    assert tombstones.bring_together(world.store.home, fresh) == 1
     assert list(fresh.tombstones().values()) == ["erased"]
     other = type(world.store.home)(world.store.home.root, b"another key, another key, another")
     with pytest.raises(SettingsError, match="key"):
-        tombstones.restore(other, fresh)
+        tombstones.bring_together(other, fresh)
     fresh.close()
+
+
+def test_a_restored_lake_is_cleaned_without_anybody_s_address(world: World, tmp_path: Path) -> None:
+    """The step after a restore: everybody with a tombstone goes again, and the others stay."""
+    shutil.copytree(tmp_path / "lake", tmp_path / "backup")
+    erased(world, *VICTIMS)
+    shutil.rmtree(tmp_path / "lake")
+    shutil.copytree(tmp_path / "backup", tmp_path / "lake")
+    shutil.rmtree(tmp_path / "backup")
+    assert traces(tmp_path, *VICTIMS)
+    before = len(world.mailtrap.journal.entries)
+    receipt = erase_again(world.client, world.store, syncs=[world.sync], run_id="again")
+    assert traces(tmp_path, *VICTIMS) == []
+    assert traces(tmp_path, "p1@example.com")
+    assert (receipt["people"], receipt["not_deleted_yet"]) == (10, 0)
+    assert receipt["places"]["people/evidence"]["rows"] == 10
+    assert len(world.mailtrap.journal.entries) == before, "nobody is asked about"
+
+
+def test_an_erasure_that_was_never_finished_is_said_after_a_restore(world: World) -> None:
+    """Only their file has their addresses, so only `erase --file` can delete them at Mailtrap."""
+    erasure.begin(world.store, hashes_of(["p3@example.com"], world.store.key))
+    receipt = erase_again(world.client, world.store, syncs=[world.sync], run_id="again")
+    assert receipt["not_deleted_yet"] == 1
 
 
 def test_pending_contacts_that_wait_to_be_sent_lose_them_too(world: World) -> None:

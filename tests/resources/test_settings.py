@@ -26,6 +26,7 @@ VARIED: dict[str, tuple[str, str, object]] = {
     "CONTACTS_LAKE": ("s3://bucket/contacts", "lake", "s3://bucket/contacts"),
     "CONTACTS_JOURNAL": (f"postgresql://u:{SECRET}@db/j", "journal", f"postgresql://u:{SECRET}@db/j"),
     "CONTACTS_KEY": (SECRET, "key", SECRET),
+    "CONTACTS_TOMBSTONES": ("/mnt/safe", "tombstones", "/mnt/safe"),
     "CONTACTS_SYNCS": ("conf/syncs", "syncs", Path("conf/syncs")),
     "CONTACTS_WAREHOUSE": (f"postgresql://u:{SECRET}@db/w", "warehouse", f"postgresql://u:{SECRET}@db/w"),
     "CONTACTS_ROWS_PER_PAYLOAD": ("1000", "rows_per_payload", 1000),
