@@ -24,7 +24,7 @@ from assets.rules import comparison, guards, screening
 from assets.rules.payload import with_fingerprint
 from assets.rules.sync import Sync
 from assets.steady import steady
-from resources.errors import GuardError
+from resources.errors import ConnectorError, GuardError, SettingsError
 from resources.lake import Lake, ParquetSink
 from resources.store.store import Store
 
@@ -129,17 +129,18 @@ def screen(lake: Lake, sync: Sync, *, partition: str, key: bytes, now: datetime)
                 tables["accepted_contacts"], with_key_columns(schemas.accepted), compression=COMPRESSION
             )
         )
-        counts = screening.screen_file(
-            source,
-            sync,
-            now=now,
-            key=key,
-            accepted=Fingerprinting(accepted, connection, sync, key),
-            rejections=rejections,
-            no_consent=no_consent,
-            scratch=scratch,
-            former_rejections=former_path,
-        )
+        with ours():
+            counts = screening.screen_file(
+                source,
+                sync,
+                now=now,
+                key=key,
+                accepted=Fingerprinting(accepted, connection, sync, key),
+                rejections=rejections,
+                no_consent=no_consent,
+                scratch=scratch,
+                former_rejections=former_path,
+            )
         left_out = int(lake.metadata(file_of(sync, "source_rows", partition)).get("erased", "0"))
         rows = {**counts.rows, "read": counts.rows["read"] + left_out, "erased": left_out}
         screened = Screened(rows, counts.rejected_by_reason, counts.no_consent_by_reason)
@@ -155,6 +156,19 @@ def screen(lake: Lake, sync: Sync, *, partition: str, key: bytes, now: datetime)
             ),
         )
     return screened
+
+
+@contextlib.contextmanager
+def ours() -> Iterator[None]:
+    """What the rules say about a table as a whole, as an error that commands and Dagster understand."""
+    try:
+        yield
+    except screening.ScreeningError as error:
+        kind = SettingsError if error.outcome == "config" else ConnectorError
+        told = kind(error.happened, error.meaning, error.remedy)
+    else:
+        return
+    raise told
 
 
 def with_key_columns(schema: pa.Schema) -> pa.Schema:

@@ -54,6 +54,7 @@ _INVISIBLE = frozenset(
     )
 ) | frozenset(map(chr, range(0xE0100, 0xE01F0)))
 _ASCII_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_AROUND = re.compile(r"\([^()]*\)|\"|mailto:|\s+(?=@)|(?<=@)\s+", re.IGNORECASE)
 _TOO_LONG_TO_LOOK = 1000
 
 
@@ -105,8 +106,9 @@ def why_no_address(texts: list[str]) -> list[Reason]:
 def persons(column: cells.Array) -> cells.Array:
     """Whom each row is about, as bytes to be hashed: the canonical address, or what comes nearest to it.
 
-    A refused spelling still points at its person, so that a "no" beside it is heard: invisible characters
-    are looked through and a display name is looked past. What holds no address at all stands for itself.
+    A refused spelling still points at its person, so that a "no" beside it is heard: invisible and full-width
+    characters are looked through; names, quotes, comments, `mailto:` and dots at the end are looked past. What
+    holds no address at all stands for itself.
     """
     if not pa.types.is_string(column.type):
         return _persons_by_kind(column)
@@ -167,8 +169,10 @@ def _lowered(column: cells.Array) -> tuple[cells.Array, cells.Rows]:
 
 
 def _rare(column: cells.Array) -> cells.Rows:
-    """Rows with white space, control or non-ASCII bytes, or the brackets of a display name."""
-    return cells.rows_with_bytes_outside(column, 0x21, 0x7E, also="<")
+    """Rows with white space, control or non-ASCII bytes, or with what surrounds an address but is no part of it."""
+    strange = cells.rows_with_bytes_outside(column, 0x21, 0x7E, also='"(,:;<')
+    ends = pc.or_(pc.ends_with(column, "."), pc.ends_with(column, "'"))
+    return np.union1d(strange, np.flatnonzero(cells.to_mask(ends))) if pc.any(ends).as_py() else strange
 
 
 def _put(column: cells.Array, rows: cells.Rows, values: cells.Array) -> cells.Array:
@@ -283,6 +287,8 @@ def _person(cell: bytes | None) -> bytes | None:
 
 
 def _address_inside(text: str) -> str:
+    """A text without what people and programs put around an address."""
     seen = "".join(letter for letter in text if " " <= letter < "\x7f" or not _invisible(letter))
-    inside = re.search(r"<([^<>]*)>", seen)
-    return (inside[1] if inside else seen).strip(_WHITESPACE).removeprefix("mailto:")
+    bare = _AROUND.sub("", unicodedata.normalize("NFKC", seen))
+    inside = re.search(r"<([^<>]*)>", bare)
+    return (inside[1] if inside else bare).strip(" .,;:'")

@@ -220,7 +220,14 @@ def _float_from_text(column: cells.Array) -> Coerced:
     mantissa = pc.replace_substring_regex(found.values, r"[eE].*$|^-?[0.]*", "")
     many = cells.to_mask(pc.greater(pc.binary_length(pc.replace_substring(mantissa, ".", "")), 17))
     kept = _then(found, lambda texts: _where(texts, many, Reason.float_inexact))
-    return _then(_then(kept, lambda texts: Coerced(texts.cast(pa.float64()), None)), _float)
+    read = _then(_then(kept, lambda texts: Coerced(texts.cast(pa.float64()), None)), _float)
+    return _then(read, lambda floats: _where(floats, _vanished(floats, mantissa), Reason.float_inexact))
+
+
+def _vanished(floats: cells.Array, mantissa: cells.Array) -> cells.Mask:
+    """Text with a digit other than 0 that became 0: smaller than any float."""
+    zero = cells.to_mask(pc.equal(floats, 0.0))
+    return zero & cells.to_mask(pc.greater(pc.binary_length(mantissa), 0)) if zero.any() else zero
 
 
 def _boolean(column: cells.Array) -> Coerced:

@@ -7,7 +7,7 @@ change about it (`duplicates`), and where judged rows go (`screening`).
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -39,8 +39,10 @@ Columns = Mapping[str, cells.Array]
 class ScreeningError(ValueError):
     """The table as a whole cannot be screened: what happened, what it means, what to do."""
 
-    def __init__(self, happened: str, meaning: str, remedy: str) -> None:
-        self.happened, self.meaning, self.remedy = happened, meaning, remedy
+    def __init__(
+        self, happened: str, meaning: str, remedy: str, *, outcome: Literal["config", "unknown"] = "unknown"
+    ) -> None:
+        self.happened, self.meaning, self.remedy, self.outcome = happened, meaning, remedy, outcome
         super().__init__(f"{happened} {meaning} {remedy}")
 
 

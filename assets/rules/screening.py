@@ -165,6 +165,7 @@ def _require(sync: Sync, names: list[str]) -> None:
             f"The source of {sync.name} has other columns than the sync reads: {', '.join(wrong)}.",
             "Nothing was screened.",
             "Restore the columns in the warehouse, or name the right ones in the sync file.",
+            outcome="config",
         )
 
 

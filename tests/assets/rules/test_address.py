@@ -247,10 +247,13 @@ def test_a_refused_spelling_still_points_at_its_person() -> None:
     """So that a no beside an invisible character, a display name or white space reaches the contact."""
     spellings = [
         "ann@example.com", " Ann@Example.com ", "Ann <ann@example.com>", "an\u200bn@example.com", "<ann@example.com>",
-        "\ufeffann@example.com", "ann@example.com\x00",
+        "\ufeffann@example.com", "ann@example.com\x00", "mailto:ann@example.com", "ann@example.com.", "ann@example.com,",
+        '"ann"@example.com', "'ann@example.com'", "ann(at work)@example.com", "ann @ example.com", "ann＠example.com",
+        "ａｎｎ@ｅｘａｍｐｌｅ.com", "Ann <MAILTO:ann@exam\u00adple.com>",
     ]  # fmt: skip
     assert set(persons(pa.array(spellings)).to_pylist()) == {b"ann@example.com"}
-    assert persons(pa.array(["no one at all", None])).to_pylist() == [b"no one at all", None]
+    nobody = ["no one at all", "mary ann@example.com", "ann@example.com, bob@example.com", None]
+    assert persons(pa.array(nobody)).to_pylist() == [each and each.encode() for each in nobody]
 
 
 def test_slices_of_a_column_are_read_as_what_they_are() -> None:

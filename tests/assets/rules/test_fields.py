@@ -80,6 +80,8 @@ OUTCOMES: list[tuple[str, Any, Any]] = [
     ("float", pa.array(["4.25", "-1e-3", "0", "1E5", "12345678.9", None]), [4.25, -0.001, 0.0, 1e5, 12345678.9, None]),
     ("float", pa.array(["", "1,5", "nan", "inf", "Infinity", "0x10", " 1", ".5", "1.", "1_0", "+1", "01"]), [
         Reason.float_invalid] * 12),
+    ("float", pa.array(["1e-400", "-0.0001e-999", "0e9", "5e-324"]), [
+        Reason.float_inexact, Reason.float_inexact, 0.0, 5e-324]),
     ("float", pa.array(["1e999", "-1e999", "0.1234567890123456789"]), [
         Reason.float_not_finite, Reason.float_not_finite, Reason.float_inexact]),
     ("float", pa.array([True]), [TYPE]),
