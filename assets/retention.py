@@ -59,7 +59,7 @@ def after_a_run(store: Store, sync: Sync, *, partitions: Collection[str], now: f
     """The same at the end of a sync; a file that cannot be removed now does not make the sync fail."""
     tables = [name for name, kind in TABLES.items() if kind == "extracts"]
     just_done = {f"{sync.name}/{table}/{partition}.parquet" for table in tables for partition in partitions}
-    just_done |= set(store.lake.list(f"{sync.name}/pending_contacts"))
+    just_done |= {each.path for each in store.journal.deliveries(sync.name) if each.state != "open"}
     try:
         expire(store, now=now, just_done=just_done)
     except LakeError:

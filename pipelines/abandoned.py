@@ -2,6 +2,7 @@
 
 Dagster itself notices a run worker that dies beneath a living code server. Not noticed are a whole machine that went
 down, and a command that was killed: such a run would stay STARTED, keep its place in the queue, and never be retried.
+Nor does every launcher know: to Celery, a task whose worker is gone is at work for ever.
 Belongs here: which runs are dead, and saying so. Not here: taking up what they left (`sensors`).
 """
 
@@ -18,9 +19,17 @@ CLOCK_MAY_BE_OFF_SECONDS = 300.0
 _STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")
 
 
-def end_abandoned(instance: dg.DagsterInstance, *, dead: Callable[[str], bool] = is_dead) -> list[str]:
-    """Call the runs failed whose process is dead, so that they are retried; says which."""
-    ended = [run for run in _under_way(instance) if _is_abandoned(instance, run, dead)]
+def end_abandoned(
+    instance: dg.DagsterInstance,
+    *,
+    dead: Callable[[str], bool] = is_dead,
+    silent: Callable[[str], bool] = lambda _run_id: False,
+) -> list[str]:
+    """Call the runs failed whose process is dead, so that they are retried; says which.
+
+    `silent` says of a run on another machine that it gives no sign of life any more.
+    """
+    ended = [run for run in _under_way(instance) if _is_abandoned(instance, run, dead, silent)]
     for run in ended:
         instance.report_run_failed(
             run, "The process of this run is no more. What it left unfinished is taken up by the next run."
@@ -34,12 +43,17 @@ def _under_way(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     return list(instance.get_runs(filters=dg.RunsFilter(statuses=statuses), limit=500))
 
 
-def _is_abandoned(instance: dg.DagsterInstance, run: dg.DagsterRun, dead: Callable[[str], bool]) -> bool:
+def _is_abandoned(
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    dead: Callable[[str], bool],
+    silent: Callable[[str], bool],
+) -> bool:
     if PROCESS_TAG in run.tags:
         return dead(run.tags[PROCESS_TAG])
-    # Other launchers know the health of their runs, and their process ids are not of this machine.
+    # The process ids of other launchers' runs are not of this machine.
     if type(instance.run_launcher).__name__ != "DefaultRunLauncher":
-        return False
+        return silent(run.run_id)
     workers = list(_workers(instance, run.run_id))
     return bool(workers) and not any(_runs_since(*worker) for worker in workers)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -21,6 +22,7 @@ from pipelines.jobs import SYNC_TAG
 from pipelines.schedules import requests_of
 from resources.errors import JournalError, WarehouseError
 from resources.journal import Delivery, Journal
+from resources.life import is_silent
 from resources.store.store import Store
 from resources.warehouses.contract import Files, Warehouse
 from resources.warehouses.files import FilesWarehouse
@@ -61,7 +63,7 @@ def unfinished_imports(syncs: Sequence[Sync], jobs: "Jobs") -> dg.SensorDefiniti
     def _unfinished_imports(
         context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        ended = end_abandoned(context.instance)
+        ended = end_abandoned(context.instance, silent=partial(is_silent, store.journal.engine))
         found = [
             delivery
             for sync in syncs

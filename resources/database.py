@@ -1,11 +1,13 @@
 """One way to open the database that processes share: SQLite by default, PostgreSQL by URL.
 
-Only the engine, and the list of tables that it should have. The tables are declared where they are used
+Only the engine, its clock, and the list of tables that it should have. The tables are declared where they are used
 (`journal.py`, `mailtrap/meter.py`).
 """
 
 import contextlib
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from resources.errors import JournalError, SettingsError
 
 metadata = sa.MetaData()
 _BUSY_MILLISECONDS = 60_000
+_MAKING_TABLES = 5_031_947_265  # a PostgreSQL advisory lock of our own
 
 
 def open_engine(url: str) -> sa.Engine:
@@ -32,19 +35,37 @@ def open_engine(url: str) -> sa.Engine:
     raise _wrong_url()
 
 
+def now_of(connection: sa.Connection, *, clock: Callable[[], float] = time.time) -> float:
+    """Seconds since 1970: by the server's clock, which all machines read alike, or, within one machine, by its own."""
+    if connection.dialect.name != "postgresql":
+        return clock()
+    return float(connection.scalar(sa.text("select extract(epoch from clock_timestamp())")) or 0.0)
+
+
 def create_tables(engine: sa.Engine) -> None:
     """Make the tables that are missing; several processes may do so at once."""
     try:
-        metadata.create_all(engine, checkfirst=True)
+        _create_missing(engine)
     except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError):
         try:
-            metadata.create_all(engine, checkfirst=True)
+            _create_missing(engine)
         except sa.exc.SQLAlchemyError as error:
             raise JournalError(
                 f"The journal's tables could not be made ({type(error).__name__}).",
                 "Without the journal nothing may be sent.",
                 "Check that CONTACTS_JOURNAL can be reached and written to.",
             ) from None
+
+
+def _create_missing(engine: sa.Engine) -> None:
+    if engine.dialect.name != "postgresql":
+        metadata.create_all(engine, checkfirst=True)
+        return
+    with (
+        engine.begin() as connection
+    ):  # one after the other: CREATE TABLE IF NOT EXISTS fails when two do it at once
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING_TABLES)))
+        metadata.create_all(connection, checkfirst=True)
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from resources.database import create_tables, metadata, open_engine
+from resources.database import create_tables, metadata, now_of, open_engine
 from resources.errors import JournalError
 from resources.process import is_dead, this_process
 
@@ -86,6 +86,12 @@ _leases = sa.Table(
     sa.Column("holder", sa.String(160), nullable=False),
     sa.Column("fence", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.Double, nullable=False),
+)
+_keys = sa.Table(
+    "keys",
+    metadata,
+    sa.Column("name", sa.String(16), primary_key=True),
+    sa.Column("sign", sa.String(64), nullable=False),
 )
 _exports = sa.Table(
     "exports_in_flight",
@@ -389,6 +395,20 @@ class Journal:
         with self._writing(lease):
             pass
 
+    # The key
+
+    def sign_of_key(self, sign: str) -> str:
+        """What tells the key that this journal's hashes were made with; the first that is offered becomes it."""
+        known = sa.select(_keys.c.sign).where(_keys.c.name == "hashes")
+        with self._reading() as connection:
+            found = connection.execute(known).scalar()
+        if found is None:
+            with contextlib.suppress(sa.exc.IntegrityError), self.engine.begin() as connection:
+                connection.execute(_keys.insert().values(name="hashes", sign=sign))
+            with self._reading() as connection:
+                found = connection.execute(known).scalar_one()
+        return str(found)
+
     # Exports in flight
 
     def remember_export(self, *, account: str, filters: str, export_id: int) -> None:
@@ -479,16 +499,21 @@ class Journal:
     # Inside
 
     def _take(self, name: str, holder: str, seconds: float) -> Lease | None:
-        now = self._clock()
         with self._writing(None) as connection:
             found = connection.execute(
                 sa.select(_leases).where(_leases.c.name == name).with_for_update()
             ).first()
+            now = self._now(connection)
             if found is None:
-                with connection.begin_nested():
-                    connection.execute(
-                        _leases.insert().values(name=name, holder=holder, fence=1, expires_at=now + seconds)
-                    )
+                try:
+                    with connection.begin_nested():
+                        connection.execute(
+                            _leases.insert().values(
+                                name=name, holder=holder, fence=1, expires_at=now + seconds
+                            )
+                        )
+                except sa.exc.IntegrityError:  # somebody on another machine was quicker
+                    return None
                 return Lease(name, holder, 1, seconds, self)
             free = found.expires_at <= now or found.holder == "" or is_dead(found.holder)
             if not free:
@@ -516,7 +541,7 @@ class Journal:
                     _leases.c.fence == lease.fence,
                     _leases.c.holder == lease.holder,
                 )
-                .values(expires_at=self._clock() + seconds)
+                .values(expires_at=self._now(connection) + seconds)
             )
             return changed.rowcount == 1
 
@@ -533,16 +558,21 @@ class Journal:
         mine = sa.and_(
             _leases.c.name == lease.name, _leases.c.fence == lease.fence, _leases.c.holder == lease.holder
         )
-        expires_at = connection.execute(sa.select(_leases.c.expires_at).where(mine)).scalar()
-        if expires_at is not None and float(expires_at) > self._clock():
+        held = sa.select(_leases.c.expires_at).where(mine).with_for_update(read=True)
+        expires_at = connection.execute(held).scalar()
+        now = self._now(connection)
+        if expires_at is not None and float(expires_at) > now:
             return
-        renewed = _leases.update().where(mine).values(expires_at=self._clock() + lease.seconds)
+        renewed = _leases.update().where(mine).values(expires_at=now + lease.seconds)
         if connection.execute(renewed).rowcount != 1:
             raise JournalError(
                 f"This run no longer holds {lease.name!r}.",
                 "It was paused for too long and another run has taken over, so it stops here.",
                 "Nothing is lost: the other run goes on where this one stopped.",
             )
+
+    def _now(self, connection: sa.Connection) -> float:
+        return now_of(connection, clock=self._clock)
 
     def _insert_payload(
         self, connection: sa.Connection, delivery: str, first_row: int, rows: int, left_out: tuple[int, ...]

@@ -1,7 +1,7 @@
 """The lake: our Parquet files, written whole or not at all, read in batches.
 
 A path inside the lake is a relative POSIX path. The lake is a local folder, or any URL that `pyarrow.fs`
-understands (s3://, gs://, abfs://). Only the lake knows which. What a file means is none of its business:
+understands (s3://, gs://, abfs://; credentials come from the environment). Only the lake knows which. What a file means is none of its business:
 the tables and their columns belong to the assets.
 """
 
@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 import shutil
-import socket
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from resources.errors import LakeError, SettingsError
+from resources.process import this_host
 
 ROWS_PER_GROUP = 128_000
 _PARTIAL = ".partial-"
@@ -52,10 +52,12 @@ class ParquetSink:
 class Lake:
     """A folder of tables, here or in an object store."""
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, *, scratch: Path | None = None) -> None:
+        """`scratch` is where local copies lie for a while when the lake itself is elsewhere; else the system decides."""
         self.root = str(root)
         self._fs, self._base = _file_system(self.root)
         self.is_local = isinstance(self._fs, pafs.LocalFileSystem)
+        self._scratch = Path(self._base) / _SCRATCH if self.is_local else scratch
         if self.is_local:
             _make_private_folder(Path(self._base))
 
@@ -137,11 +139,11 @@ class Lake:
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
-        return bool(self._fs.get_file_info(self._full(path)).type == pafs.FileType.File)
+        return bool(self._info(path).type == pafs.FileType.File)
 
     def size(self, path: str) -> int:
         """The bytes of a file."""
-        return int(self._fs.get_file_info(self._full(path)).size or 0)
+        return int(self._info(path).size or 0)
 
     def list(self, folder: str = "") -> list[str]:
         """The files below a folder, or all, as paths inside the lake, sorted; unfinished ones are not there yet."""
@@ -160,20 +162,34 @@ class Lake:
         ]
         for path in left:
             self.delete(path)
-        return len(left)
+        return len(left) + _sweep_copies(None if self.is_local else self._scratch)
 
     def _found(self, folder: str) -> Iterator[tuple[str, float]]:
         where = self._full(folder) if folder else self._base
         start = len(self._base.rstrip("/")) + 1
         selector = pafs.FileSelector(where, recursive=True, allow_not_found=True)
-        for info in self._fs.get_file_info(selector):
+        try:
+            found = self._fs.get_file_info(selector)
+        except OSError as error:
+            raise _unreadable(folder or "(all)", error) from None
+        for info in found:
             if info.type == pafs.FileType.File:
                 yield info.path[start:], (info.mtime_ns or 0) / 1e9
 
+    def _info(self, path: str) -> pafs.FileInfo:
+        try:
+            return self._fs.get_file_info(self._full(path))
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
     def delete(self, path: str) -> None:
         """Remove a file; that there was none is fine."""
-        with contextlib.suppress(FileNotFoundError):
+        try:
             self._fs.delete_file(self._full(path))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _unwritable(path, error) from None
 
     def copy(self, source: str, target: str) -> None:
         """A second file with the same content, whole or not at all."""
@@ -200,17 +216,17 @@ class Lake:
             return
         with self.scratch() as folder:
             target = folder / PurePosixPath(path).name
-            with self._open(path) as content, target.open("wb") as stream:
-                shutil.copyfileobj(content, stream, 1 << 20)
+            handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with self._open(path) as content, os.fdopen(handle, "wb") as stream:
+                shutil.copyfileobj(content, stream, 8 << 20)
             yield target
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """A private folder on a local disk, gone when the block ends; beside the lake when that is local."""
-        beside = Path(self._base) / _SCRATCH if self.is_local else None
-        if beside is not None:
-            _make_private_folder(beside)
-        folder = Path(tempfile.mkdtemp(prefix=f"work-{_owner()}-", dir=beside))
+        if self._scratch is not None:
+            _make_private_folder(self._scratch)
+        folder = Path(tempfile.mkdtemp(prefix=f"work-{_owner()}-", dir=self._scratch))
         try:
             yield folder
         finally:
@@ -281,13 +297,23 @@ class Lake:
         return f"{self._base.rstrip('/')}/{pure}"
 
 
+def _sweep_copies(scratch: Path | None) -> int:
+    """Remove the local copies of processes that were killed."""
+    left = (
+        [each for each in scratch.iterdir() if _was_left(each.name)] if scratch and scratch.is_dir() else []
+    )
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(left)
+
+
 def _is_unfinished(path: str) -> bool:
     return path.startswith(f"{_SCRATCH}/") or PurePosixPath(path).name.startswith(_PARTIAL)
 
 
 def _owner() -> str:
     """Who is at work on a file that is not finished: this machine and process."""
-    machine = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    machine = hashlib.sha256(this_host().encode()).hexdigest()[:8]
     return f"{machine}.{os.getpid()}"
 
 

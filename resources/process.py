@@ -1,6 +1,7 @@
 """Which process this is, in words that another one can check: host, process id, and when it started.
 
-A process id alone is given to somebody else after a while; host and start make it one process for good.
+A process id alone is given to somebody else after a while; host and start make it one process for good. Containers may
+share a host's name and yet not see each other's processes, so the host's name goes with the namespace of its ids.
 """
 
 import os
@@ -10,13 +11,22 @@ from pathlib import Path
 
 def this_process() -> str:
     """This process, as text."""
-    return f"{socket.gethostname()}:{os.getpid()}:{started(os.getpid())}"
+    return f"{this_host()}:{os.getpid()}:{started(os.getpid())}"
+
+
+def this_host() -> str:
+    """Where process ids mean what they mean here."""
+    try:
+        namespace = str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
+    except OSError:
+        namespace = ""
+    return f"{socket.gethostname()}/{namespace}"
 
 
 def is_dead(process: str) -> bool:
     """Whether it was a process of this machine that is no more; nothing is known about other machines."""
     parts = process.split(":")
-    if len(parts) < 3 or parts[0] != socket.gethostname() or not parts[1].isdigit():
+    if len(parts) < 3 or parts[0] != this_host() or not parts[1].isdigit():
         return False
     return started(int(parts[1])) != parts[2]
 

@@ -230,7 +230,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         "auth": given.read("MAILTRAP_AUTH", _auth),
         "download_hosts": given.read("MAILTRAP_DOWNLOAD_HOSTS", _hosts),
         "home": home,
-        "lake": given.read("CONTACTS_LAKE", str, home=home),
+        "lake": given.read("CONTACTS_LAKE", _lake, home=home),
         "journal": given.read("CONTACTS_JOURNAL", _url, home=home),
         "key": given.read_or_none("CONTACTS_KEY", _key),
         "tombstones": given.read_or_none("CONTACTS_TOMBSTONES", str),
@@ -452,6 +452,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost" or host.lower().endswith(".localhost")
+
+
+def _lake(text: str) -> str:
+    if "://" in text and "@" in urlsplit(text).netloc:
+        raise _UnfitError(
+            "holds credentials, which a URL shows to whoever sees it; give them in the environment, such as "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or by the machine's role"
+        )
+    return text
 
 
 def _hosts(text: str) -> tuple[str, ...]:

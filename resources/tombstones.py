@@ -6,14 +6,13 @@ from the others whenever a store is opened. Belongs here: writing them, and brin
 else an erasure does (`assets/erasure.py`), and who is left out because of them.
 """
 
-import hashlib
 import hmac
 import os
 import re
 from collections.abc import Mapping, Sequence
 
 from resources.errors import SettingsError
-from resources.home import Home
+from resources.home import Home, sign_of
 from resources.journal import Journal
 from resources.lake import Lake
 
@@ -49,7 +48,7 @@ def bring_together(home: Home, journal: Journal, copies: Sequence[Lake] = ()) ->
     for copy, kept in zip(copies, in_copies, strict=True):
         if kept != every:
             text = "".join(f"{each.hex()} {every[each]}\n" for each in sorted(every))
-            copy.write_bytes(COPY, f"key {_sign_of(home.key)}\n{text}".encode())
+            copy.write_bytes(COPY, f"key {sign_of(home.key)}\n{text}".encode())
     return len(every.keys() - known.keys())
 
 
@@ -61,7 +60,7 @@ def _append(home: Home, hashes: Sequence[bytes], state: str) -> None:
     try:
         os.fchmod(descriptor, 0o600)
         # A line that a power cut has left without its end must not swallow the next one.
-        lines.insert(0, "\n" if os.fstat(descriptor).st_size else f"key {_sign_of(home.key)}\n")
+        lines.insert(0, "\n" if os.fstat(descriptor).st_size else f"key {sign_of(home.key)}\n")
         os.write(descriptor, "".join(lines).encode())
         os.fsync(descriptor)
     finally:
@@ -91,7 +90,7 @@ def _read(text: str, key: bytes) -> dict[bytes, str]:
     found: dict[bytes, str] = {}
     for line in text.splitlines():
         name, _, value = line.partition(" ")
-        if name == "key" and not hmac.compare_digest(value, _sign_of(key)):
+        if name == "key" and not hmac.compare_digest(value, sign_of(key)):
             raise SettingsError(
                 "The key is not the one that the erased people are remembered by.",
                 "With this key none of them would be recognised, and a sync would bring them back.",
@@ -100,8 +99,3 @@ def _read(text: str, key: bytes) -> dict[bytes, str]:
         if _LINE.fullmatch(line):  # one cut short by a power cut is in the journal, or was not begun
             found[bytes.fromhex(name)] = value
     return found
-
-
-def _sign_of(key: bytes) -> str:
-    """What tells one key from another, and says nothing about it."""
-    return hmac.new(key, b"mailtrap-contacts: which key", hashlib.sha256).hexdigest()[:32]

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from resources.database import create_tables, metadata, open_engine
+from resources.database import create_tables, metadata, now_of, open_engine
 from resources.errors import JournalError, UnavailableError
 from resources.mailtrap.budget import (
     Grant,
@@ -103,7 +103,7 @@ class DatabaseClock:
 
     def now(self, connection: sa.Connection) -> float:
         """Seconds since 1970, as the server sees it."""
-        return float(connection.scalar(sa.text("select extract(epoch from clock_timestamp())")) or 0.0)
+        return now_of(connection)
 
 
 def machine_clock() -> MachineClock:

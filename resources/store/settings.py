@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
-from resources import settings
+from resources import life, settings
 from resources.store.store import Store, open_store
 
 
@@ -43,8 +43,8 @@ class StoreResource(dg.ConfigurableResource[Store]):
     )
 
     @contextlib.contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Store]:  # noqa: ARG002
-        """Open the store for as long as the step takes."""
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Store]:
+        """Open the store for as long as the step takes, and say meanwhile that its run is at work."""
         given = {
             "CONTACTS_HOME": self.home,
             "CONTACTS_LAKE": self.lake,
@@ -61,16 +61,21 @@ class StoreResource(dg.ConfigurableResource[Store]):
             "CONTACTS_KEEP_SUMMARIES_DAYS": self.keep_summaries_days,
         }
         known = settings.read({name: value for name, value in given.items() if value is not None})
-        with open_store(
-            str(known.home),
-            lake=known.lake,
-            journal=known.journal,
-            key=known.key,
-            rows_per_payload=known.rows_per_payload,
-            bytes_per_payload=known.bytes_per_payload,
-            poll_seconds=known.poll_seconds,
-            job_deadline_seconds=known.job_deadline_seconds,
-            keep_days=known.keep_days,
-            tombstones=known.tombstones,
-        ) as store:
+        with (
+            open_store(
+                str(known.home),
+                lake=known.lake,
+                journal=known.journal,
+                key=known.key,
+                rows_per_payload=known.rows_per_payload,
+                bytes_per_payload=known.bytes_per_payload,
+                poll_seconds=known.poll_seconds,
+                job_deadline_seconds=known.job_deadline_seconds,
+                keep_days=known.keep_days,
+                tombstones=known.tombstones,
+            ) as store,
+            life.at_work(store.journal.engine, context.run.run_id)
+            if context.run
+            else contextlib.nullcontext(),
+        ):
             yield store

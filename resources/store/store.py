@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from resources.home import Home, open_home
+from resources.errors import SettingsError
+from resources.home import Home, open_home, sign_of
 from resources.journal import Journal, open_journal
 from resources.lake import Lake
 from resources.tombstones import bring_together
@@ -59,9 +60,10 @@ def open_store(
     opened = open_home(home, key)
     records = open_journal(journal)
     try:
+        check_key(opened, records)
         store = Store(
             home=opened,
-            lake=Lake(lake),
+            lake=Lake(lake, scratch=opened.root / "scratch"),
             journal=records,
             rows_per_payload=rows_per_payload,
             bytes_per_payload=bytes_per_payload,
@@ -74,3 +76,14 @@ def open_store(
         yield store
     finally:
         records.close()
+
+
+def check_key(home: Home, journal: Journal) -> None:
+    """Raise unless the key is the one that the journal's hashes were made with."""
+    if journal.sign_of_key(sign_of(home.key)) != sign_of(home.key):
+        raise SettingsError(
+            "The key is not the one that this journal and its ledger were made with.",
+            "Nobody in them would be recognised: everyone would be sent again, and erased people could come back.",
+            "Give every machine the same CONTACTS_KEY, or restore the file `key` in CONTACTS_HOME. If the key is lost, "
+            "begin with an empty CONTACTS_JOURNAL: every contact is then sent once more.",
+        )

@@ -102,7 +102,7 @@ class SyncingWorld:
     @contextlib.contextmanager
     def store(self) -> Iterator[Store]:
         """Lake and journal, opened."""
-        with self.resources["store"].yield_for_execution(None) as store:
+        with self.resources["store"].yield_for_execution(dg.build_init_resource_context()) as store:
             yield store
 
 

@@ -1,6 +1,7 @@
 """What sets a sync off besides its schedule, asked as the daemon asks."""
 
 import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,17 +9,20 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
 from assets.rules.sync import Sync
 from pipelines.abandoned import PROCESS_TAG
 from pipelines.definitions import build_definitions
 from pipelines.sensors import file_sensor, unfinished_imports
-from resources.process import this_process
+from resources import life
+from resources.database import metadata
+from resources.process import this_host, this_process
 from resources.store.settings import StoreResource
 from resources.warehouses.files import FilesWarehouse
 from tests.pipelines.syncing_world import DAYS, SyncingWorld, syncing_world
 
-NOBODY = f"{os.uname().nodename}:999999999:1"
+NOBODY = f"{this_host()}:999999999:1"
 """A process of this machine that there is not."""
 
 
@@ -112,6 +116,27 @@ def test_a_run_whose_process_is_no_more_is_called_failed(world: SyncingWorld) ->
     statuses = {run.run_id: run.status for run in world.instance.get_runs()}
     assert statuses[dead.run_id] is dg.DagsterRunStatus.FAILURE
     assert statuses[alive.run_id] is dg.DagsterRunStatus.STARTED
+
+
+def test_a_run_of_another_machine_that_gives_no_sign_of_life_is_called_failed(world: SyncingWorld) -> None:
+    """Where a launcher cannot tell, as Celery's cannot of a worker that was killed, the run's own silence does."""
+    job = world.definitions().resolve_job_def("sync_whole")
+    silent, alive, unknown = (
+        world.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED) for _ in range(3)
+    )
+    with world.store() as store, life.at_work(store.journal.engine, alive.run_id):
+        leave_a_sign(store.journal.engine, silent.run_id, seconds_ago=life.SILENT_SECONDS + 1)
+        taking_up(world)
+    statuses = {run.run_id: run.status for run in world.instance.get_runs()}
+    assert statuses[silent.run_id] is dg.DagsterRunStatus.FAILURE
+    assert {statuses[each.run_id] for each in (alive, unknown)} == {dg.DagsterRunStatus.STARTED}
+
+
+def leave_a_sign(engine: sa.Engine, run_id: str, *, seconds_ago: float) -> None:
+    """As a process does that is killed afterwards."""
+    with engine.begin() as connection:
+        values = {"run_id": run_id, "process": NOBODY, "seen_at": time.time() - seconds_ago}
+        connection.execute(sa.insert(metadata.tables["signs_of_life"]).values(values))
 
 
 def test_a_sync_runs_after_its_upstream_asset(world: SyncingWorld) -> None:

@@ -13,6 +13,8 @@ import pytest
 from resources.database import open_engine
 from resources.errors import JournalError, SettingsError
 from resources.journal import Delivery, Journal, Lease, open_journal
+from resources.process import is_dead, this_process
+from resources.store.store import open_store
 
 
 class Clock:
@@ -206,3 +208,26 @@ def test_other_databases_are_refused_without_showing_the_url(url: str) -> None:
     with pytest.raises(SettingsError) as caught:
         open_engine(url)
     assert url not in str(caught.value)
+
+
+def test_a_journal_keeps_to_the_key_it_was_made_with(tmp_path: Path) -> None:
+    """A machine with a key of its own would recognise nobody: it is told so before it reads a row."""
+    places = {"lake": str(tmp_path / "lake"), "journal": f"sqlite:///{tmp_path}/journal.db"}
+    with open_store(str(tmp_path / "one"), key="k" * 32, **places):
+        pass
+    with open_store(str(tmp_path / "two"), key="k" * 32, **places):
+        pass
+    with (
+        pytest.raises(SettingsError, match="Give every machine the same CONTACTS_KEY"),
+        open_store(str(tmp_path / "three"), **places),
+    ):
+        pytest.fail("a key was made anew and taken")
+
+
+def test_processes_of_another_namespace_are_not_called_dead() -> None:
+    """Containers may share a host's name; their process ids mean nothing to each other."""
+    here = this_process()
+    assert not is_dead(here)
+    assert is_dead(here.replace(f":{os.getpid()}:", ":999999999:"))
+    host, _, rest = here.partition(":")
+    assert not is_dead(f"{host}0:999999999:{rest.rpartition(':')[2]}")
