@@ -6,10 +6,12 @@ here: who leaves and what that asks for (`rules/leaving`).
 """
 
 import contextlib
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,11 @@ from assets.rules.leaving import LEAVERS, Act, act_of, said_no, too_many_leave
 from assets.rules.sync import DayPartition, Sync
 from assets.rules.traces import People, hashes_of, is_of, read_address
 from assets.summary import note_departed
-from resources.errors import ConnectorError
+from resources.errors import ConnectorError, RefusedError
 from resources.journal import Lease
 from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
+from resources.mailtrap.wire import Contact
 from resources.store.store import Store
 
 SENDERS = 4
@@ -261,18 +264,22 @@ def depart_some(
     departed: Departed,
     lease: Lease,
 ) -> None:
-    """Some people at a time; those who are done are noted before an error of another one ends the run."""
+    """Some people at a time: all are looked at, then taken away; who is done is noted before an error ends the run.
+
+    Whose no would go with their contact is remembered before the contact is deleted, so that no kill can lose it.
+    """
     with ThreadPoolExecutor(SENDERS, thread_name_prefix="depart") as pool:
-        outcomes = list(pool.map(lambda each: _leave(client, each), people))
+        looks = list(pool.map(partial(_look, client), people))
+        keep_out(store.lake, sync, _whose_no_would_be_lost(people, looks))
+        outcomes = list(pool.map(partial(_take_away, client), people, looks))
     done = [
         (each, outcome)
         for each, outcome in zip(people, outcomes, strict=True)
         if not isinstance(outcome, ConnectorError)
     ]
-    keep_out(store.lake, sync, [each for each, outcome in done if outcome == "deleted_unsubscribed"])
     note_done(store, sync, [each for each, _ in done], lease=lease)
     for each, outcome in done:
-        departed.outcomes[outcome if outcome in ("already", "not_there") else "done"] += 1
+        departed.outcomes[outcome] += 1
         departed.by_act[PAST[each.act]] += 1
     for problem in (each for each in outcomes if isinstance(each, ConnectorError)):
         raise problem
@@ -281,30 +288,56 @@ def depart_some(
 PAST: dict[str, str] = {"unsubscribe": "unsubscribed", "unlist": "unlisted", "delete": "deleted"}
 
 
-def _leave(client: MailtrapClient, leaver: Leaver) -> str | ConnectorError:
-    """One person: looked at first, so that taking somebody away never makes them."""
+def _look(client: MailtrapClient, leaver: Leaver) -> Contact | ConnectorError | None:
+    """The contact, so that taking somebody away never makes them, and needs their address in no further URL."""
     try:
-        contact = client.get_contact(leaver.address, lane="unsubscribe")
-        if contact is None:
-            return "not_there"
-        if leaver.act == "delete":
-            client.delete_contact(leaver.address, lane="unsubscribe")
-            out = contact.status == "unsubscribed" or leaver.why == "requested"
-            return "deleted_unsubscribed" if out else "deleted"
-        if leaver.act == "unsubscribe":
-            if contact.status == "unsubscribed":
-                return "already"
-            client.upsert_contact(leaver.address, email=leaver.address, unsubscribed=True, lane="unsubscribe")
-            return "unsubscribed"
-        lists = sorted(set(leaver.row["list_ids"] or ()) & set(contact.list_ids or ()))
-        if not lists:
-            return "already"
-        client.upsert_contact(
-            leaver.address, email=leaver.address, list_ids_excluded=lists, lane="unsubscribe"
-        )
+        return client.get_contact(leaver.address, lane="unsubscribe")
     except ConnectorError as error:
         return error
-    return "unlisted"
+
+
+def _whose_no_would_be_lost(
+    people: Sequence[Leaver], looks: Sequence[Contact | ConnectorError | None]
+) -> list[Leaver]:
+    return [
+        each
+        for each, contact in zip(people, looks, strict=True)
+        if each.act == "delete" and isinstance(contact, Contact)
+        if contact.unsubscribed or each.why == "requested"
+    ]
+
+
+def _take_away(
+    client: MailtrapClient, leaver: Leaver, contact: Contact | ConnectorError | None
+) -> str | ConnectorError:
+    """One person, by the id that Mailtrap gave them."""
+    if isinstance(contact, ConnectorError):
+        return contact
+    if contact is None:
+        return "not_there"
+    try:
+        return _ask_to_take_away(client, leaver, contact)
+    except RefusedError as error:
+        return "not_there" if error.status == 404 else error  # gone since we looked
+    except ConnectorError as error:
+        return error
+
+
+def _ask_to_take_away(client: MailtrapClient, leaver: Leaver, contact: Contact) -> str:
+    if leaver.act == "delete":
+        client.delete_contact(contact.id, lane="unsubscribe")
+        return "done"
+    lists = sorted(set(leaver.row["list_ids"] or ()) & set(contact.list_ids))
+    if contact.status == "unsubscribed" if leaver.act == "unsubscribe" else not lists:
+        return "already"
+    client.upsert_contact(
+        contact.id,
+        email=leaver.address,
+        unsubscribed=leaver.act == "unsubscribe",
+        list_ids_excluded=lists if leaver.act == "unlist" else (),
+        lane="unsubscribe",
+    )
+    return "done"
 
 
 def note_done(store: Store, sync: Sync, people: Sequence[Leaver], *, lease: Lease) -> None:
@@ -335,7 +368,9 @@ def keep_out(lake: Lake, sync: Sync, people: Sequence[Leaver]) -> None:
     """Remember people whose no went with their contact: a source that has them again must not bring them back."""
     if not people:
         return
-    path = f"{OPT_OUTS_BY_US}/{sync.name}-{people[0].hash.hex()}.parquet"
+    # Named after all of them, so that no other set of people ever takes the place of this one.
+    digest = hashlib.sha256(b"".join(sorted(each.hash for each in people))).hexdigest()[:32]
+    path = f"{OPT_OUTS_BY_US}/{sync.name}-{digest}.parquet"
     rows = [{"address_hash": each.hash, "reason": each.why} for each in people]
     with lake.writer(path, OPT_OUTS_SCHEMA) as sink:
         sink.write(pa.Table.from_pylist(rows, OPT_OUTS_SCHEMA))

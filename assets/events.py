@@ -179,6 +179,7 @@ def send(client: MailtrapClient, store: Store, sync: Sync, *, partitions: Sequen
     began, before, sent = time.time(), client.usage_counts, Sent()
     knowledge = known_about(client, store, sync)
     with store.journal.lease(f"account:{client.account_id}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS) as lease:
+        sent.ambiguous += store.journal.give_up_events(sync.name, lease=lease)
         for partition in partitions:
             facts = json.loads(store.lake.metadata(file_of(sync, "accepted_events", partition))["facts"])
             names = ("read", "rejected", "no_consent", "duplicate", "erased")

@@ -458,6 +458,13 @@ class Journal:
             else:
                 connection.execute(_events.update().where(*key).values(state=state, at=self._clock()))
 
+    def give_up_events(self, sync: str, *, lease: Lease) -> int:
+        """Events that a dead run had begun: whether Mailtrap has them nobody knows; says how many they are."""
+        begun = sa.and_(_events.c.sync == sync, _events.c.state == "sending")
+        with self._writing(lease) as connection:
+            given_up = _events.update().where(begun).values(state="ambiguous", at=self._clock())
+            return int(connection.execute(given_up).rowcount)
+
     def event_states(self, sync: str) -> Iterator[tuple[bytes, str, float]]:
         """Every event of a sync that was ever begun: its keyed hash, what came of it, and when."""
         query = sa.select(_events.c.event_hash, _events.c.state, _events.c.at).where(_events.c.sync == sync)

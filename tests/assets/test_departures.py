@@ -12,7 +12,7 @@ from assets.contacts import screen
 from assets.departures import depart, find
 from assets.partitions import WHOLE, file_of
 from assets.rules.sync import Consent
-from resources.errors import GuardError, UnavailableError
+from resources.errors import ConnectorError, GuardError, UnavailableError
 from tests.assets.world import ROWS, Row, World, people
 
 
@@ -153,6 +153,31 @@ def test_a_deleted_contact_that_was_unsubscribed_is_not_made_anew(tmp_path: Path
     sent = world.run(people(30, day=9))
     assert sent.rows["unsubscribed"] == 1
     assert world.client.get_contact("p29@example.com") is None
+
+
+def test_a_no_that_goes_with_its_contact_is_remembered_before_the_contact_is_deleted(tmp_path: Path) -> None:
+    """A run that dies at the deletion leaves no contact and, without this, nothing that says they had unsubscribed."""
+    world = World(tmp_path)
+    world.wants(mode="mirror", when_gone="delete")
+    world.run(people(30))
+    for number in (27, 28, 29):
+        world.mailtrap.unsubscribe(f"p{number}@example.com")
+    world.mailtrap.fault(
+        action={"do": "reset_after"}, match={"method": "DELETE", "nth": [2, 3, 4, 5, 6, 7, 8, 9]}, times=1000
+    )
+    with pytest.raises(ConnectorError):
+        departed(world, people(27))
+    world.mailtrap.account.unsubscribed.clear()
+    sent = world.run(people(30, day=9))
+    assert sent.rows["unsubscribed"] == 3
+    assert len(world.mailtrap.dump()["accounts"][0]["contacts"]) == 27
+
+
+def test_only_looking_needs_the_address_in_a_url(world: World) -> None:
+    """From there on the contact has an id; and who vanished meanwhile is not made anew by it."""
+    world.mailtrap.journal.clear()
+    assert departed(world, saying(False, 3, 4)) == {"unsubscribed": 2}
+    assert all("/contacts/<" not in each["path"] for each in patches(world))
 
 
 def test_a_plan_can_count_them_without_a_request(world: World) -> None:

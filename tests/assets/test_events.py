@@ -121,8 +121,11 @@ def test_a_run_that_was_killed_between_intent_and_answer_does_not_repeat(world: 
     )
     with world.store.journal.lease("account:killed") as lease:
         world.store.journal.begin_event("orders", table["_event_hash"][0].as_py().bytes, lease=lease)
-    assert conserved(dict(run(world, rows).rows), accepted=1, unchanged=1)
+    after = run(world, rows)
+    assert conserved(dict(after.rows), accepted=1, unchanged=1)
+    assert after.ambiguous == 1, "somebody must be told that nobody knows"
     assert len(recorded(world)) == 1
+    assert run(world, rows).ambiguous == 0, "once"
 
 
 def test_people_who_must_not_be_written_to_get_no_events(world: World) -> None:
