@@ -13,14 +13,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-import duckdb
 import pyarrow as pa
 
 from assets import metadata, shown
 from assets.checks import consent_spec, consent_stays_valid
 from assets.failures import told_to_dagster
 from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run
-from assets.rules import comparison, guards, screening
+from assets.rules import guards, screening
 from assets.rules.payload import with_fingerprint
 from assets.rules.sync import Sync
 from assets.steady import steady
@@ -121,7 +120,6 @@ def screen(lake: Lake, sync: Sync, *, partition: str, key: bytes, now: datetime)
         scratch = stack.enter_context(lake.scratch())
         former = tables["rejections"]
         former_path = stack.enter_context(lake.local(former)) if lake.exists(former) else None
-        connection = stack.enter_context(comparison.connect(scratch))
         rejections = stack.enter_context(lake.writer(former, schemas.rejections))
         no_consent = stack.enter_context(lake.writer(tables["no_consent"], schemas.no_consent))
         accepted = stack.enter_context(
@@ -135,7 +133,7 @@ def screen(lake: Lake, sync: Sync, *, partition: str, key: bytes, now: datetime)
                 sync,
                 now=now,
                 key=key,
-                accepted=Fingerprinting(accepted, connection, sync, key),
+                accepted=Fingerprinting(accepted, sync, key),
                 rejections=rejections,
                 no_consent=no_consent,
                 scratch=scratch,
@@ -181,7 +179,6 @@ class Fingerprinting:
     """A sink that adds fingerprints on the way into the lake."""
 
     sink: ParquetSink
-    connection: duckdb.DuckDBPyConnection
     sync: Sync
     key: bytes
 
@@ -189,7 +186,7 @@ class Fingerprinting:
         """Add rows."""
         table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
         if table.num_rows:
-            self.sink.write(with_fingerprint(self.connection, table, sync=self.sync, key=self.key))
+            self.sink.write(with_fingerprint(table, sync=self.sync, key=self.key))
 
 
 def counts_of(lake: Lake, sync: Sync, partition: str) -> dict[str, int]:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assets.rules import cells
+from assets.rules.address import as_uuids
 
 ROWS_PER_PART = 1 << 20
 _ROWS_PER_READ = 100_000
@@ -72,12 +73,12 @@ class People:
             file.close()
         self._hashes.seek(0)
 
-    def next(self, rows: int) -> tuple[bytes, cells.Mask, cells.Mask]:
-        """Hashes of the next rows as bytes, which of them are nobody's, and which persons have other rows too."""
+    def next(self, rows: int) -> tuple[cells.Array, cells.Mask]:
+        """Whom the next rows are about, and which of these persons have other rows too."""
         start = self._hashes.tell() // 16
         held = self._hashes.read(rows * 16)
         nobody: cells.Mask = ~(np.frombuffer(held, np.uint64).reshape(-1, 2) != 0).any(axis=1)
-        return held, nobody, np.asarray(self._contested[start : start + rows])
+        return as_uuids(held, absent=nobody), np.asarray(self._contested[start : start + rows])
 
     def close(self) -> None:
         """Let go of the files."""

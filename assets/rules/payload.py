@@ -18,11 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.rules.comparison import quoted
+from assets.rules.keyed_hash import keyed_hashes
 from assets.rules.sync import FieldRule, Sync
 
 ROWS_AT_MOST = 50_000
 HEAD, TAIL = b'{"contacts":[', b"]}"
-FINGERPRINT_VERSION = "1"
+FINGERPRINT_VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +36,16 @@ class ListIds:
     """For `lists.from_column`: what its names mean."""
 
 
-def fingerprint_sql(sync: Sync, key: bytes) -> str:
-    """A 64-bit keyed hash of what Mailtrap would be told, as SQL over accepted contacts.
-
-    Written over plain text, not over DuckDB's own hash, which may change with its version.
-    """
+def with_fingerprint(contacts: pa.Table, *, sync: Sync, key: bytes) -> pa.Table:
+    """Accepted contacts with `_fingerprint`: 64 bits of a keyed hash of what Mailtrap would be told."""
     lists = (sorted(map(str, sync.lists.include)), sorted(map(str, sync.lists.exclude)))
     kinds = [(rule.merge_tag, rule.type, rule.nulls) for rule in sync.fields]
-    seed = hashlib.blake2b(repr((FINGERPRINT_VERSION, lists, kinds)).encode(), key=key[:64], digest_size=16)
-    values = [f"coalesce({_plain(rule)}, chr(30))" for rule in sync.fields]
+    parts = [repr((FINGERPRINT_VERSION, lists, kinds)), contacts["email"].combine_chunks()]
+    parts += [_plain(contacts[rule.merge_tag].combine_chunks()) for rule in sync.fields]
     if sync.lists.from_column:
-        values.append("coalesce(array_to_string(list_sort(_lists), chr(29)), chr(30))")
-    parts = ", chr(31), ".join([quoted(seed.hexdigest()), "email", *values])
-    return f"md5_number_lower(concat({parts}))"
-
-
-def with_fingerprint(
-    connection: duckdb.DuckDBPyConnection, contacts: pa.Table, *, sync: Sync, key: bytes
-) -> pa.Table:
-    """Accepted contacts with the column `_fingerprint`."""
-    connection.register("contacts", contacts.drop_columns(_uncounted(contacts)))
-    try:
-        found = connection.sql(f"select {fingerprint_sql(sync, key)} as f from contacts").to_arrow_table()
-    finally:
-        connection.unregister("contacts")
-    return contacts.append_column("_fingerprint", found["f"])
+        parts.append(_sorted_names(contacts["_lists"].combine_chunks()))
+    told = pc.binary_join_element_wise(*parts, "\x1f", null_handling="replace", null_replacement="\x1e")
+    return contacts.append_column("_fingerprint", pa.array(keyed_hashes(told, key)[:, 0]))
 
 
 def contact_json(
@@ -176,9 +162,19 @@ def _member(rule: FieldRule) -> str:
     return f"case when {column} is null then {null} else concat({head}, {value}) end"
 
 
-def _plain(rule: FieldRule) -> str:
-    column = _identifier(rule.merge_tag)
-    return column if rule.type == "text" else f"{column}::varchar"
+def _plain(column: pa.Array) -> pa.Array:
+    """Texts that differ where values do, and never with the version of a library: floats as their bits, dates as days."""
+    if pa.types.is_floating(column.type):
+        column = pc.add(column, 0.0).view(pa.int64())  # -0.0 is 0.0
+    elif pa.types.is_date(column.type):
+        column = column.view(pa.int32())
+    return column.cast(pa.string())
+
+
+def _sorted_names(lists: pa.Array) -> pa.Array:
+    joined = pc.binary_join(lists, "\x1d").dictionary_encode()
+    ordered = ["\x1d".join(sorted(each.split("\x1d"))) for each in joined.dictionary.to_pylist()]
+    return pa.array(ordered, pa.string()).take(joined.indices)
 
 
 def _json_text(text: str) -> str:

@@ -27,13 +27,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assets.rules import cells, seen
-from assets.rules.address import as_uuids, hash_addresses, persons
+from assets.rules.address import hash_addresses, persons
 from assets.rules.comparison import connect
 from assets.rules.consent import No
 from assets.rules.duplicates import SILENCED, WINNER, People, Spool, people_twice, settle, silenced
 from assets.rules.judgement import NO_CONSENT, Columns, Judged, ScreeningError, accepted_schema, judge
 from assets.rules.rejection import REJECTIONS
 from assets.rules.schemas import contact_schema
+from assets.rules.side_by_side import side_by_side
 from assets.rules.sync import Sync
 
 _MEMORY_MEGABYTES = 384
@@ -94,8 +95,8 @@ def screen(rows: pd.DataFrame, sync: Sync, *, now: datetime, key: bytes, first_p
     held = np.frombuffer(hashes.storage.buffers()[1], np.uint64).reshape(-1, 2)[:, 0]
     contested[people_twice(np.where(cells.nulls(hashes.storage), 0, held))] = True
     sinks = {name: _Held() for name in ("accepted", "rejections", "no_consent")}
-    desk = _Desk(sync, now=now, key=key, scratch=None, first_position=first_position, **sinks)
-    desk.take(columns, hashes, contested)
+    desk = _Desk(sync, now=now, key=key, scratch=None, **sinks)
+    desk.take(desk.sort_out(_Batch(columns, first_position, len(rows)), hashes, contested))
     counts = desk.close(former_rejections=None)
     kept = schemas(sync)
     return Screened(
@@ -117,7 +118,7 @@ def screen_file(
     no_consent: Sink,
     scratch: Path,
     former_rejections: Path | None = None,
-    rows_per_batch: int = 200_000,
+    rows_per_batch: int = 131_072,
     progress: Callable[[int], None] | None = None,
 ) -> Screening:
     """Screen a Parquet file of source rows; the same rows give the same tables in any order and any batches."""
@@ -134,12 +135,15 @@ def screen_file(
         file = stack.enter_context(pq.ParquetFile(source, pre_buffer=False))
         _require(sync, file.schema_arrow.names)
         people = stack.enter_context(closing(People(scratch, file.metadata.num_rows)))
-        for columns in _batches(file, (sync.email,), rows_per_batch):
-            people.add(_whom(columns[sync.email], key, people.rows))
+        for hashes in side_by_side(
+            lambda batch: _whom(batch.columns[sync.email], key, batch.first),
+            _batches(file, (sync.email,), rows_per_batch),
+        ):
+            people.add(hashes)
         people.find_twice()
-        for columns in _batches(file, sync.columns, rows_per_batch):
-            held, nobody, contested = people.next(len(columns[sync.email]))
-            read = desk.take(columns, as_uuids(held, absent=nobody), contested)
+        known = ((batch, *people.next(batch.size)) for batch in _batches(file, sync.columns, rows_per_batch))
+        for sorted_out in side_by_side(lambda each: desk.sort_out(*each), known):
+            read = desk.take(sorted_out)
             if progress is not None:
                 progress(read)
     return desk.close(former_rejections=former_rejections)
@@ -149,9 +153,20 @@ def _whom(addresses: cells.Array, key: bytes, first: int) -> cells.Array:
     return discreetly(lambda: hash_addresses(persons(addresses), key), first=first)
 
 
-def _batches(file: pq.ParquetFile, columns: tuple[str, ...], rows: int) -> Iterator[dict[str, cells.Array]]:
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rows that are judged together, and the position of the first of them."""
+
+    columns: Columns
+    first: int
+    size: int
+
+
+def _batches(file: pq.ParquetFile, columns: tuple[str, ...], rows: int) -> Iterator[_Batch]:
+    first = 0
     for batch in file.iter_batches(rows, columns=list(columns)):
-        yield {name: cells.plain(batch.column(name)) for name in columns}
+        yield _Batch({name: cells.plain(batch.column(name)) for name in columns}, first, batch.num_rows)
+        first += batch.num_rows
 
 
 def _require(sync: Sync, names: list[str]) -> None:
@@ -182,14 +197,9 @@ class _Desk:
         accepted: Sink,
         rejections: Sink,
         no_consent: Sink,
-        first_position: int = 0,
     ) -> None:
         self._sync, self._schema, self._key = sync, contact_schema(sync), key
-        self._now, self._scratch, self._first = (
-            now if now.tzinfo else now.replace(tzinfo=UTC),
-            scratch,
-            first_position,
-        )
+        self._now, self._scratch = now if now.tzinfo else now.replace(tzinfo=UTC), scratch
         self._accepted, self._rejections, self._no_consent = accepted, rejections, no_consent
         self._contested, self._refused, self._silent = (
             Spool(name, scratch) for name in ("contested", "refused", "silent")
@@ -198,11 +208,16 @@ class _Desk:
         self._reasons: Counter[str] = Counter()
         self._noes: Counter[str] = Counter()
 
-    def take(self, columns: Columns, hashes: cells.Array, contested: cells.Mask) -> int:
-        """A batch, whom its rows are about, and which persons have other rows; the rows taken so far."""
-        first = self._first + self._rows["read"]
-        sorted_out = discreetly(lambda: self._sort_out(columns, hashes, contested, first), first=first)
-        self._rows["read"] += len(hashes)
+    def sort_out(self, batch: _Batch, hashes: cells.Array, contested: cells.Mask) -> "_SortedOut":
+        """A batch, row by row where it belongs; safe beside other batches.
+
+        `hashes` say whom each row is about, and `contested` which of these persons have other rows too.
+        """
+        return discreetly(lambda: self._sorted_out(batch, hashes, contested), first=batch.first)
+
+    def take(self, sorted_out: "_SortedOut") -> int:
+        """Send the rows of the next batch on; says how many have been taken so far."""
+        self._rows["read"] += sorted_out.rows
         self._say_no(sorted_out.no_consent)
         self._silent.write(sorted_out.silent)
         self._refused.write(sorted_out.refused)
@@ -210,12 +225,10 @@ class _Desk:
         self._accept(sorted_out.accepted)
         return self._rows["read"]
 
-    def _sort_out(
-        self, columns: Columns, hashes: cells.Array, contested: cells.Mask, first: int
-    ) -> "_SortedOut":
+    def _sorted_out(self, batch: _Batch, hashes: cells.Array, contested: cells.Mask) -> "_SortedOut":
         judged = judge(
-            columns, self._sync, schema=self._schema, hashes=hashes, now=self._now, key=self._key,
-            first_position=first,
+            batch.columns, self._sync, schema=self._schema, hashes=hashes, now=self._now, key=self._key,
+            first_position=batch.first,
         )  # fmt: skip
         no = judged.noes > 0
         refused = judged.findings.rows()
@@ -223,6 +236,7 @@ class _Desk:
         passed = ~no
         passed[refused] = False
         return _SortedOut(
+            rows=batch.size,
             no_consent=judged.no_consent(np.flatnonzero(no)),
             silent=judged.no_consent(np.flatnonzero(no & contested)).select(["address_hash"]),
             refused=_refused(judged, refused),
@@ -296,6 +310,7 @@ class _Desk:
 class _SortedOut:
     """A batch, row by row where it belongs."""
 
+    rows: int
     no_consent: pa.Table
     silent: pa.Table
     refused: pa.Table

@@ -1,7 +1,4 @@
-"""The strict rule for addresses, its fast path, and the hash: against tables of cases, HMAC itself and a library."""
-
-import hmac
-import uuid
+"""The strict rule for addresses, and its fast path: against tables of cases and a library."""
 
 import idna
 import numpy as np
@@ -15,7 +12,6 @@ from assets.rules import address, cells
 from assets.rules.address import (
     canonical_address,
     canonical_addresses,
-    hash_addresses,
     is_address,
     persons,
 )
@@ -229,18 +225,6 @@ def test_a_canonical_domain_reads_back_as_a_domain_name(label: str) -> None:
     found = canonical_address(f"ann@{label}.example")
     if isinstance(found, str):
         assert idna.encode(idna.decode(found.partition("@")[2])).decode() == found.partition("@")[2]
-
-
-def test_the_hash_is_hmac_sha256_cut_to_16_bytes() -> None:
-    """Whatever the length of the key and the address, slices and nulls included."""
-    texts = ["ann@example.com", "", "x" * 300, None, "änn"]
-    for key in (b"", b"k", b"k" * 64, b"k" * 65, b"k" * 200):
-        expected = [
-            None if text is None else uuid.UUID(bytes=hmac.digest(key, text.encode(), "sha256")[:16])
-            for text in texts
-        ]
-        assert hash_addresses(pa.array(texts), key).to_pylist() == expected
-        assert hash_addresses(pa.array(["skipped", *texts])[1:], key).to_pylist() == expected
 
 
 def test_a_refused_spelling_still_points_at_its_person() -> None:

@@ -1,8 +1,6 @@
 """Screening as a whole: the order of decisions, the laws that hold for any table, and tables that drifted."""
 
 import datetime as dt
-import hashlib
-import hmac
 import random
 import uuid
 from collections.abc import Iterable
@@ -29,6 +27,7 @@ from assets.rules.screening import (
     screen_file,
 )
 from assets.rules.sync import Consent, FieldRule, Lists, Source, Sync
+from tests.assets.rules import siphash
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 KEY = b"a key of tests"
@@ -113,7 +112,7 @@ def outcome(screened: Screened) -> list[list[tuple[str, ...]]]:
 
 def person(text: str) -> uuid.UUID:
     """The hash of an address, made the plain way."""
-    return uuid.UUID(bytes=hmac.new(KEY, text.encode(), hashlib.sha256).digest()[:16])
+    return siphash.person(text, KEY)
 
 
 def test_an_accepted_contact_is_its_canonical_row() -> None:
