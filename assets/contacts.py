@@ -19,12 +19,14 @@ from assets import metadata, shown
 from assets.checks import consent_spec, consent_stays_valid
 from assets.failures import told_to_dagster
 from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run
+from assets.preparation import knowing_lists
 from assets.rules import guards, screening
 from assets.rules.payload import with_fingerprint
 from assets.rules.sync import Sync
 from assets.steady import steady
 from resources.errors import ConnectorError, GuardError, SettingsError
 from resources.lake import Lake, ParquetSink
+from resources.mailtrap.client import MailtrapClient
 from resources.store.store import Store
 
 COMPRESSION = "lz4"
@@ -72,13 +74,17 @@ def screened_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         ],
     )
     @told_to_dagster
-    def _screened(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> Iterator[Any]:
-        now = datetime.now(UTC)
+    def _screened(
+        context: dg.AssetExecutionContext,
+        mailtrap: dg.ResourceParam[MailtrapClient],
+        store: dg.ResourceParam[Store],
+    ) -> Iterator[Any]:
+        now, known = datetime.now(UTC), knowing_lists(mailtrap, sync)
         found = {
             partition: steady(
                 store.journal,
                 lambda partition=partition: screen(  # type: ignore[misc]
-                    store.lake, sync, partition=partition, key=store.key, now=now
+                    store.lake, known, partition=partition, key=store.key, now=now
                 ),
             )
             for partition in partitions_of_run(context)

@@ -4,8 +4,11 @@ Asks Mailtrap each time, so that what changed between `check` and sending stops 
 where the sync says `create: true`. Not here: what is wrong with them (`rules/preflight`).
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from assets.rules.account_limits import MAX_LISTS
 from assets.rules.payload import ListIds
 from assets.rules.preflight import Preflight, preflight
 from assets.rules.sync import Sync
@@ -20,16 +23,51 @@ def inspected(client: MailtrapClient, sync: Sync) -> tuple[Preflight, tuple[Cont
     return preflight(sync, fields=client.fields(), lists=lists), lists
 
 
+def knowing_lists(client: MailtrapClient, sync: Sync) -> Sync:
+    """The sync, with the lists that its rows may name; Mailtrap is asked only when rows name lists at all."""
+    if not sync.lists.from_column:
+        return sync
+    lists = client.lists()
+    excluded = {str(each) for each in sync.lists.exclude}
+    ids = by_name_of(lists)
+    known = {name for name, id_ in ids.items() if not excluded & {name, str(id_)}}
+    named = {str(each) for each in sync.lists.include}
+    return replace(sync, lists=replace(sync.lists, known=frozenset(known | named) - excluded))
+
+
+def by_name_of(lists: Iterable[ContactList]) -> dict[str, int]:
+    """What a row may call a list: its id, or its name where only one list has it."""
+    names = Counter(each.name for each in lists)
+    return {str(each.id): each.id for each in lists} | {
+        each.name: each.id for each in lists if names[each.name] == 1
+    }
+
+
 def prepare(client: MailtrapClient, sync: Sync, *, names: Sequence[str] = ()) -> ListIds:
     """The ids of the sync's lists, after making what is missing; `names` are those that its rows mention."""
     found, lists = inspected(client, sync)
     refuse(sync, found)
+    new = new_lists(sync, found, lists, names=names)
     for field in found.to_create_fields:
         client.create_field(field.name, field.data_type, merge_tag=field.merge_tag)
-    by_name = {each.name: each.id for each in lists}
-    for name in found.to_create_lists:
-        by_name[name] = client.create_list(name).id
-    return list_ids(sync, by_name, names=names)
+    by_name = by_name_of(lists) | {name: client.create_list(name).id for name in new}
+    return list_ids(sync, by_name)
+
+
+def new_lists(
+    sync: Sync, found: Preflight, lists: Sequence[ContactList], *, names: Sequence[str]
+) -> tuple[str, ...]:
+    """The lists to be made, for the sync file and for its rows; raises when they must not be, or cannot."""
+    by_rows = sorted(set(names) - set(by_name_of(lists)) - set(found.to_create_lists))
+    room = MAX_LISTS - len(lists) - len(found.to_create_lists)
+    if by_rows and (not sync.create or len(by_rows) > room):
+        raise SettingsError(
+            f"The rows of {sync.name} name {len(by_rows)} lists that Mailtrap does not have"
+            + (f", and there is room for {max(room, 0)}." if sync.create else " any more."),
+            "Nothing was sent.",
+            f"Look at the column {sync.lists.from_column}, or make the lists at Mailtrap; then run again.",
+        )
+    return (*found.to_create_lists, *by_rows)
 
 
 def refuse(sync: Sync, found: Preflight) -> None:
@@ -42,14 +80,14 @@ def refuse(sync: Sync, found: Preflight) -> None:
         )
 
 
-def list_ids(sync: Sync, by_name: dict[str, int], *, names: Sequence[str] = ()) -> ListIds:
+def list_ids(sync: Sync, by_name: Mapping[str, int]) -> ListIds:
     """Names and ids of a sync file as ids."""
     return ListIds(
         include=tuple(sorted({_id(each, by_name) for each in sync.lists.include})),
         exclude=tuple(sorted({_id(each, by_name) for each in sync.lists.exclude})),
-        by_name=by_name if sync.lists.from_column else {name: by_name[name] for name in names},
+        by_name=by_name if sync.lists.from_column else None,
     )
 
 
-def _id(each: str | int, by_name: dict[str, int]) -> int:
+def _id(each: str | int, by_name: Mapping[str, int]) -> int:
     return each if isinstance(each, int) else by_name.get(each, 0)

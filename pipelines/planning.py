@@ -17,7 +17,7 @@ from typing import Any
 from assets import contacts, departures, ledger
 from assets.changes import Found, digest_of, find_pending, known_about, names_in_rows, told_people
 from assets.partitions import WHOLE, file_of, partitions_of
-from assets.preparation import inspected, list_ids
+from assets.preparation import by_name_of, inspected, knowing_lists, list_ids, new_lists
 from assets.rules import comparison, guards
 from assets.rules.leaving import act_of
 from assets.rules.sync import Sync
@@ -122,19 +122,19 @@ def planned(ground: Ground, chosen: Sync, *, partitions: Sequence[str], full: bo
             ground.client, store, ground.warehouse, chosen=chosen, partitions=partitions, limit=limit
         )
     with store.lake.scratch() as folder:
-        tables = Lake(folder)
+        tables, screened = Lake(folder), knowing_lists(ground.client, chosen)
         for partition in partitions:
             extract(ground.warehouse, tables, chosen, partition=partition, erased=erased_people(store))
-            contacts.screen(tables, chosen, partition=partition, key=store.key, now=began)
+            contacts.screen(tables, screened, partition=partition, key=store.key, now=began)
         seen, lists = inspected(ground.client, chosen)
-        by_name = {each.name: each.id for each in lists} | dict.fromkeys(seen.to_create_lists, 0)
+        new = new_lists(chosen, seen, lists, names=names_in_rows(tables, chosen, partitions))
         found = find_pending(
             store,
             chosen,
             partitions=partitions,
             run_id="plan",
             knowledge=known_about(ground.client, store, chosen),
-            lists=list_ids(chosen, by_name, names=names_in_rows(tables, chosen, partitions)),
+            lists=list_ids(chosen, by_name_of(lists) | dict.fromkeys(new, 0)),
             resend=full,
             tables=tables,
             guarded=False,
@@ -143,7 +143,7 @@ def planned(ground: Ground, chosen: Sync, *, partitions: Sequence[str], full: bo
         return _numbers(ground, chosen, found, partitions=partitions, tables=tables, began=began) | {
             "problems": [str(each) for each in seen.problems],
             "would_create": {
-                "lists": list(seen.to_create_lists),
+                "lists": list(new),
                 "fields": [each.merge_tag for each in seen.to_create_fields],
             },
             "digest": digest_of(tables, found.path, facts),

@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 MAX_LISTS: Final = 50
+MAX_LIST_NAME: Final = 255
 MAX_FIELDS: Final = 40
 MAX_MERGE_TAG_CHARACTERS: Final = 80
 MAX_EVENT_NAME_CHARACTERS: Final = 255

@@ -20,7 +20,7 @@ from assets.rules import cells
 from assets.rules.address import as_uuids, canonical_addresses, hash_addresses, why_no_address
 from assets.rules.consent import NO_NAMES, Answers, read_consent
 from assets.rules.fields import ARROW_TYPES, coerce
-from assets.rules.lists import read_lists
+from assets.rules.lists import read_lists, rows_with_other_lists
 from assets.rules.moments import Moments, microseconds, none_known, read_moments
 from assets.rules.rejection import MOMENT, NAMES, REJECTIONS, REMEDIES, RULES, Reason
 from assets.rules.schemas import EMAIL
@@ -216,6 +216,8 @@ def judge(
         read = read_lists(columns[sync.lists.from_column])
         values["_lists"] = read.values
         findings.add(sync.lists.from_column, np.flatnonzero(read.unreadable), Reason.lists_invalid)
+        unknown = rows_with_other_lists(read.values, known=sync.lists.known, create=sync.create)
+        findings.add(sync.lists.from_column, unknown, Reason.lists_unknown)
     answers: Answers = read_consent(columns, sync.consent, now=now, size=size)
     return Judged(
         sync=sync, schema=schema, columns=columns, hashes=hashes, noes=answers.noes, consent_at=answers.at, as_of=as_of,

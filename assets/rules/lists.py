@@ -1,6 +1,7 @@
 """Which lists a row asks for, when the sync takes them from a column.
 
-Belongs here: reading a list of names, or names with commas between them. Not here: whether Mailtrap has them.
+Belongs here: reading a list of names, or names with commas between them, and holding them against those that a row may
+give. Not here: asking Mailtrap which there are.
 """
 
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.rules import cells
+from assets.rules.account_limits import MAX_LIST_NAME
 
 _KIND = pa.list_(pa.string())
 
@@ -47,6 +49,24 @@ def read_lists(column: cells.Array) -> ReadLists:
     except pa.ArrowException:
         return ReadLists(pa.nulls(len(column), _KIND), ~absent)
     return _without_blanks(held)
+
+
+def rows_with_other_lists(values: cells.Array, *, known: frozenset[str] | None, create: bool) -> cells.Rows:
+    """The rows that name a list which is neither known nor to be made; none before Mailtrap was asked."""
+    if known is None:
+        return np.zeros(0, np.int64)
+    parents, names = pc.list_parent_indices(values), pc.list_flatten(values)
+    named = names.dictionary_encode()
+    other = [
+        name not in known and not (create and may_be_made(name)) for name in named.dictionary.to_pylist()
+    ]
+    unknown = np.array(other, np.bool_)[named.indices.to_numpy(zero_copy_only=False)]
+    return np.unique(parents.to_numpy(zero_copy_only=False)[unknown])
+
+
+def may_be_made(name: str) -> bool:
+    """Whether a row may bring a new list about: not by an id, and not by what looks like somebody's address."""
+    return len(name) <= MAX_LIST_NAME and name.isprintable() and not name.isdigit() and "@" not in name
 
 
 def _cut(column: cells.Array) -> cells.Array:

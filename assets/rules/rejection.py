@@ -84,6 +84,10 @@ class Reason(Enum):
         "updated_at", "The row says it was changed after tomorrow; mend its clock."
     )
     lists_invalid = Refusal("lists.from_column", "Give a list of names, or names with commas between them.")
+    lists_unknown = Refusal(
+        "lists.from_column",
+        "Name lists that Mailtrap has and the sync does not exclude; `create: true` makes those that are missing.",
+    )
 
     @property
     def number(self) -> int:

@@ -106,6 +106,8 @@ class Lists:
     include: tuple[str | int, ...] = ()
     exclude: tuple[str | int, ...] = ()
     from_column: str | None = None
+    known: frozenset[str] | None = None
+    """The names and ids that a row may give, once Mailtrap was asked; before that, any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
