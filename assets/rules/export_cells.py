@@ -4,6 +4,7 @@ A value is never guessed and never lost: what does not fit becomes null, and its
 cell is null (a CSV cannot tell it from an empty text). Not here: which column is which (`export_layout`).
 """
 
+import contextlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,12 +19,13 @@ from assets.rules.export_layout import MISFITS_TYPE, Kind
 
 _SMALL_INTEGER = r"^-?[0-9]{1,18}$"
 _LONG_INTEGER = r"^\+?(-?[0-9]{1,40})(?:\.0*)?$"
-_FLOAT = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?$"
+_FLOAT = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _DATE_AT_MIDNIGHT = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]00:00(?::00(?:\.0+)?)?(?: ?(?:Z|UTC|[+-]00:?00))?$"
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n", "0", "0.0")
 _MILLISECONDS = r"^[0-9]{12,14}$"
 _ISO_MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
+_FIRST_YEAR, _LAST_YEAR = 1, 9999  # Python and pandas know no others, and would fail on the whole column
 _KNOWN_COMBINATIONS = 100_000
 _SEPARATORS = (";", "|", ",")
 
@@ -149,9 +151,23 @@ def _fits(text: pa.Array, pattern: str) -> bool:
     return pc.all(pc.match_substring_regex(text, pattern), min_count=0).as_py() is not False
 
 
+def _cast(text: pa.Array, characters: bytes, kind: pa.DataType) -> pa.Array | None:
+    """The values, where all cells are plain; None where a cell is not, and each has to be looked at.
+
+    One pass over the bytes of a column costs a tenth of an expression for each cell. Without letters there is nothing
+    that Arrow would read in a way of its own (`0x10`, `nan`).
+    """
+    data = text.buffers()[2]
+    if data is None or not bytes(data).translate(None, characters):
+        with contextlib.suppress(pa.ArrowInvalid):
+            return text.cast(kind)
+    return None
+
+
 def _integer(text: pa.Array) -> Typed:
-    if _fits(text, _SMALL_INTEGER):
-        return Typed(text.cast(pa.int64()))
+    values = _cast(text, b"0123456789-", pa.int64())
+    if values is not None:
+        return Typed(values)
     plain = pc.replace_substring_regex(pc.ascii_trim_whitespace(text), _LONG_INTEGER, r"\1")
     small = pc.match_substring_regex(plain, _SMALL_INTEGER)
     quick = pc.if_else(small, plain, pa.scalar(None, pa.string())).cast(pa.int64())
@@ -160,6 +176,9 @@ def _integer(text: pa.Array) -> Typed:
 
 
 def _float(text: pa.Array) -> Typed:
+    values = _cast(text, b"0123456789-.e", pa.float64())
+    if values is not None and pc.all(pc.is_finite(values), min_count=0).as_py() is not False:
+        return Typed(values)
     plain = text if _fits(text, _FLOAT) else pc.ascii_trim_whitespace(text)
     shaped = pc.ascii_ltrim(plain, "+")
     usable = pc.if_else(pc.match_substring_regex(plain, _FLOAT), shaped, pa.scalar(None, pa.string()))
@@ -179,6 +198,9 @@ def _boolean(text: pa.Array) -> Typed:
 
 
 def _date(text: pa.Array) -> Typed:
+    values = _cast(text, b"0123456789-", pa.date32())
+    if values is not None and _readable(values):
+        return Typed(values)
     plain = text
     if not _fits(text, _DATE):
         trimmed = pc.ascii_trim_whitespace(text)
@@ -189,7 +211,16 @@ def _date(text: pa.Array) -> Typed:
     except pa.ArrowInvalid:  # there is no 30th of February
         values = pc.strptime(plain, format="%Y-%m-%d", unit="s", error_is_null=True).cast(pa.date32())
         values = pc.if_else(pc.equal(values.cast(pa.string()), plain), values, pa.scalar(None, pa.date32()))
+    if not _readable(values):
+        values = pc.if_else(pc.less(pc.year(values), _FIRST_YEAR), pa.scalar(None, pa.date32()), values)
     return _checked(text, values)
+
+
+def _readable(dates: pa.Array) -> bool:
+    """Whether Python and pandas can take them all."""
+    ends = pc.min_max(dates)
+    years = [pc.year(each).as_py() for each in (ends["min"], ends["max"])]
+    return None in years or (years[0] >= _FIRST_YEAR and years[1] <= _LAST_YEAR)
 
 
 def _moment(text: pa.Array) -> Typed:
@@ -197,10 +228,10 @@ def _moment(text: pa.Array) -> Typed:
     if _fits(text, _MILLISECONDS):
         return Typed(text.cast(pa.int64()).cast(pa.timestamp("ms", tz="UTC")).cast(moment))
     if _fits(text, _ISO_MOMENT):
-        try:
-            return Typed(text.cast(moment))
-        except pa.ArrowInvalid:
-            pass
+        with contextlib.suppress(pa.ArrowInvalid):
+            values = text.cast(moment)
+            if _readable(values):
+                return Typed(values)
     return _checked(text, pa.array([_read_moment(each) for each in text.to_pylist()], moment))
 
 
@@ -211,9 +242,9 @@ def _read_moment(text: str | None) -> datetime | None:
         return datetime.fromtimestamp(seconds, UTC) if math.isfinite(seconds) else None
     try:
         found = datetime.fromisoformat(plain.removesuffix(" UTC"))
-    except ValueError:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def _long_integer(text: str) -> int | None:

@@ -117,9 +117,12 @@ class GunzipStream:
         caps = self._caps
         swollen = self.inflated > caps.bytes_before_ratio and self.inflated > caps.ratio * self.compressed
         if swollen or self.inflated > caps.bytes_inflated:
-            raise _damaged(
+            raise ExportFileError(
                 f"The downloaded export inflates to more than {self.inflated >> 20:,} MB from "
-                f"{self.compressed >> 10:,} KB; reading was stopped."
+                f"{self.compressed >> 10:,} KB; reading was stopped.",
+                "Files like that are made to fill disks and memory, so nothing of it was kept.",
+                "Report it to Mailtrap when the account is not that large.",
+                damaged=False,
             )
         return piece
 

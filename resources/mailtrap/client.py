@@ -25,7 +25,7 @@ from resources.errors import MailtrapError, RefusedError, SettingsError, Unavail
 from resources.mailtrap import complaints, polls, wire
 from resources.mailtrap.budget import Budget, Lane, Limits, Window
 from resources.mailtrap.connection import Body, Connection, Request, check_origin
-from resources.mailtrap.downloads import Downloaded, Downloader, Sink
+from resources.mailtrap.downloads import Downloader, Sink
 from resources.mailtrap.retries import Answer, NoAnswer, may_have_been_processed, may_repeat, pause_seconds
 from resources.mailtrap.retries import retry_after_seconds as read_retry_after
 from resources.settings import Auth
@@ -344,8 +344,8 @@ class MailtrapClient:
             )
         return found
 
-    def download(self, url: str, sink: Sink) -> Downloaded:
-        """Fetch an export's file into a sink, checked whole; never with credentials, never off the allow-list."""
+    def download(self, url: str, sink: Sink) -> int:
+        """Fetch an export's file into a sink, as it is; never with credentials, never off the allow-list."""
         return self._downloader.download(url, sink)
 
     # ── events, suppressions ───────────────────────────────────────────────────────────────────────────────────

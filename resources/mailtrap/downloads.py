@@ -1,14 +1,12 @@
-"""An export's file, fetched from wherever Mailtrap put it: without credentials, from known hosts only, checked whole.
+"""An export's file, fetched from wherever Mailtrap put it: without credentials, and from known hosts only.
 
-Belongs here: the allow-list, redirects, bounds, and telling a good file from one that is cut off, corrupt, a web
-page, empty or expired. The URL comes from an answer, so it is not trusted; it is signed, so it is in no message.
-Not here: what the rows mean, and the sizes of lines and cells (they are checked where the CSV is read).
+Belongs here: the allow-list, redirects, bounds, and telling a gzip file that came whole from one that broke off, a web
+page, nothing, or a link that expired. The URL comes from an answer, so it is not trusted; it is signed, so it is in no
+message. Not here: whether the file unpacks to its end (`assets/rules/gunzip`, which unpacks it once, where it is read).
 """
 
-import hashlib
 import re
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,13 +19,10 @@ from resources.mailtrap.connection import open_client, quiet, raw_chunks, reason
 from resources.settings import is_loopback
 
 MOST_COMPRESSED_BYTES = 8 * 1024**3
-MOST_BYTES = 128 * 1024**3
-MOST_RATIO = 200.0
-_RATIO_FREE_BYTES = 32 * 1024 * 1024
-_CHUNK_BYTES = 1024 * 1024
 _REDIRECTS_AT_MOST = 3
 _SLOWEST_BYTES_PER_SECOND = 1024.0
 _HINT_BYTES = 4096
+_MAGIC = b"\x1f\x8b"
 _EXPIRED = re.compile(
     rb"<Code>(AccessDenied|ExpiredToken|RequestExpired|NoSuchKey)</Code>|has expired", re.IGNORECASE
 )
@@ -46,7 +41,7 @@ class DownloadTruncatedError(DownloadError):
 
 
 class DownloadCorruptError(DownloadError):
-    """What came is not a gzip file, or a broken one."""
+    """What came is not a gzip file."""
 
 
 class DownloadHtmlError(DownloadError):
@@ -54,11 +49,11 @@ class DownloadHtmlError(DownloadError):
 
 
 class DownloadEmptyError(DownloadError):
-    """What came has nothing in it, not even a header line."""
+    """Nothing came."""
 
 
 class DownloadTooLargeError(MailtrapError):
-    """The file is larger than we are willing to unpack; a retry changes nothing."""
+    """The file is larger than we are willing to keep; a retry changes nothing."""
 
     outcome = "data"
 
@@ -70,24 +65,6 @@ class Sink(Protocol):
         """Take some."""
 
 
-@dataclass(frozen=True, slots=True)
-class Downloaded:
-    """A file that came whole: its size as it came (compressed), unpacked, and the hash of what came."""
-
-    bytes: int
-    sha256: str
-    unpacked_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What a file may be at most."""
-
-    compressed_bytes: int = MOST_COMPRESSED_BYTES
-    unpacked_bytes: int = MOST_BYTES
-    ratio: float = MOST_RATIO
-
-
 class Downloader:
     """Fetches files with a fresh client each, so that nothing of one request reaches another host."""
 
@@ -97,23 +74,23 @@ class Downloader:
         *,
         timeout_seconds: float,
         deadline_seconds: float,
-        bounds: Bounds | None = None,
+        most_bytes: int = MOST_COMPRESSED_BYTES,
         transport: httpx.BaseTransport | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hosts = tuple(_host_pattern(host) for host in hosts)
         self._timeout_seconds, self._deadline_seconds = timeout_seconds, deadline_seconds
-        self._bounds = bounds or Bounds()
+        self._most_bytes = most_bytes
         self._transport, self._monotonic = transport, monotonic
 
     def close(self) -> None:
         """Nothing is kept open between files."""
 
-    def download(self, url: str, sink: Sink) -> Downloaded:
-        """Fetch one file into the sink as it is (gzip), and prove that it unpacks to its end."""
+    def download(self, url: str, sink: Sink) -> int:
+        """Fetch one file into the sink as it is (gzip); says how many bytes it has."""
         for _ in range(_REDIRECTS_AT_MOST + 1):
             found = self._fetch(self._allowed(url), sink)
-            if isinstance(found, Downloaded):
+            if isinstance(found, int):
                 return found
             if isinstance(found, MailtrapError):
                 raise found
@@ -124,7 +101,7 @@ class Downloader:
             "Try again later; report it to Mailtrap when it stays so.",
         )
 
-    def _fetch(self, url: httpx.URL, sink: Sink) -> Downloaded | MailtrapError | str:
+    def _fetch(self, url: httpx.URL, sink: Sink) -> int | MailtrapError | str:
         """The file, or where it is instead, or what is wrong: raised by the caller, so that no cause hangs on it."""
         origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         client = open_client(
@@ -135,7 +112,7 @@ class Downloader:
             monotonic=self._monotonic,
         )
         started = self._monotonic()
-        check = _Check(self._bounds)
+        check = _Check(self._most_bytes)
         with quiet(), within(started + self._deadline_seconds):
             try:
                 response = client.send(client.build_request("GET", url), stream=True, follow_redirects=False)
@@ -148,22 +125,21 @@ class Downloader:
                 return _unreachable(reason(error))
             except (httpx.HTTPError, httpx.StreamError) as error:
                 return _truncated(check.received, reason(error))
-            except _Unfit as error:
-                return error.error
             finally:
                 if self._transport is None:
                     client.close()
 
     def _receive(
         self, response: httpx.Response, sink: Sink, check: "_Check", started: float
-    ) -> Downloaded | MailtrapError | str:
+    ) -> int | MailtrapError | str:
         if 300 <= response.status_code < 400:
             return _redirect(response)
         if response.status_code != 200:
             return _not_given(response.status_code, _hint(response))
         announced = response.headers.get("content-length", "")
         for chunk in raw_chunks(response):
-            check.take(chunk)
+            if (unfit := check.take(chunk)) is not None:
+                return unfit
             sink.write(chunk)
             elapsed = self._monotonic() - started
             slow = elapsed > self._timeout_seconds and check.received / elapsed < _SLOWEST_BYTES_PER_SECOND
@@ -219,63 +195,24 @@ def _host_pattern(text: str) -> _HostPattern:
     return _HostPattern(re.compile(re.escape(host).replace(r"\*", "[a-z0-9-]*")), port, any_port)
 
 
-class _Unfit(Exception):  # noqa: N818 - never leaves this file
-    def __init__(self, error: MailtrapError) -> None:
-        self.error = error
-        super().__init__()
-
-
 class _Check:
-    """Unpacks a gzip file as it comes, only to know that it is one, whole, and no bomb."""
+    """Counts the bytes as they come, and knows from the first ones whether they can be a gzip file."""
 
-    def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
-        self._machine = zlib.decompressobj(wbits=31)
-        self._hash = hashlib.sha256()
-        self._head = b""
-        self.received = 0
-        self.unpacked = 0
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes, self._head, self.received = most_bytes, b"", 0
 
-    def take(self, chunk: bytes) -> None:
-        """Some more of the file; raises when no more is wanted."""
+    def take(self, chunk: bytes) -> MailtrapError | None:
+        """Some more of the file; what is wrong when no more is wanted."""
         self.received += len(chunk)
-        self._hash.update(chunk)
         if len(self._head) < _HINT_BYTES:
-            self._head += chunk[:_HINT_BYTES]
-        if self.received > self._bounds.compressed_bytes:
-            raise _Unfit(_too_large(f"more than {self._bounds.compressed_bytes} bytes"))
-        try:
-            self._unpack(chunk)
-        except zlib.error:
-            raise _Unfit(_not_gzip(self._head)) from None
+            self._head += chunk[: _HINT_BYTES - len(self._head)]
+        return _too_large(self._most_bytes) if self.received > self._most_bytes else None
 
-    def whole(self) -> Downloaded | MailtrapError:
-        """The file, once its last byte has come."""
+    def whole(self) -> int | MailtrapError:
+        """How many bytes came, once the last one has."""
         if self.received == 0:
             return _empty()
-        if not self._machine.eof:
-            return _not_gzip(self._head) if self.received < 2 else _truncated(self.received, "cut off")
-        if self.unpacked == 0:
-            return _empty()
-        return Downloaded(self.received, self._hash.hexdigest(), self.unpacked)
-
-    def _unpack(self, chunk: bytes) -> None:
-        data = chunk
-        while data:
-            if self._machine.eof:
-                data = data.lstrip(b"\0")  # padding is legal; another member may follow
-                if not data:
-                    return
-                self._machine = zlib.decompressobj(wbits=31)
-            self.unpacked += len(self._machine.decompress(data, _CHUNK_BYTES))
-            self._stay_within_bounds()
-            data = self._machine.unconsumed_tail or self._machine.unused_data
-
-    def _stay_within_bounds(self) -> None:
-        if self.unpacked > self._bounds.unpacked_bytes:
-            raise _Unfit(_too_large(f"more than {self._bounds.unpacked_bytes} bytes unpacked"))
-        if self.unpacked > _RATIO_FREE_BYTES and self.unpacked > self.received * self._bounds.ratio:
-            raise _Unfit(_too_large(f"more than {self._bounds.ratio:g} times its size unpacked"))
+        return self.received if self._head.startswith(_MAGIC) else _not_gzip(self._head)
 
 
 def _hint(response: httpx.Response) -> bytes:
@@ -329,7 +266,7 @@ def _truncated(received: int, why: str) -> MailtrapError:
 def _not_gzip(head: bytes) -> MailtrapError:
     if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         return DownloadCorruptError(
-            "The export's file is not a whole gzip file.",
+            "The export's file is not a gzip file.",
             "It was damaged on its way, or it is something else.",
             "Try again; start a new export when it stays so.",
         )
@@ -350,9 +287,9 @@ def _empty() -> MailtrapError:
     )
 
 
-def _too_large(how: str) -> MailtrapError:
+def _too_large(most_bytes: int) -> MailtrapError:
     return DownloadTooLargeError(
-        f"The export's file is larger than we unpack ({how}).",
+        f"The export's file is larger than what we keep (more than {most_bytes} bytes).",
         "Files like that are made to fill disks.",
         "Export fewer contacts at a time with filters; report it to Mailtrap when the account is not that large.",
     )

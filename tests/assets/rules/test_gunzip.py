@@ -75,8 +75,9 @@ def test_damage_is_told_apart(data: bytes, words: str) -> None:
 def test_a_bomb_is_stopped_by_its_ratio() -> None:
     """Long before the disk is full."""
     bomb = gzip.compress(bytes(30_000_000))
-    with pytest.raises(ExportFileError, match="inflates to more than"):
+    with pytest.raises(ExportFileError, match="inflates to more than") as caught:
         read(bomb, caps=Caps(bytes_before_ratio=1_000_000), size=1 << 20)
+    assert not caught.value.damaged  # fetching it again would not help
 
 
 def test_a_bomb_is_stopped_by_its_size() -> None:

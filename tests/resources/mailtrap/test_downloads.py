@@ -1,11 +1,9 @@
 """Files that are good, and all the ways in which one is not; hosts that are ours, and all the others."""
 
 import gzip
-import hashlib
 import io
 import os
 import traceback
-import zlib
 from collections.abc import Callable
 
 import httpx
@@ -13,9 +11,8 @@ import pytest
 
 from resources.errors import ConnectorError, MailtrapError, SettingsError
 from resources.mailtrap.downloads import (
-    Bounds,
+    MOST_COMPRESSED_BYTES,
     DownloadCorruptError,
-    Downloaded,
     DownloadEmptyError,
     Downloader,
     DownloadError,
@@ -32,25 +29,24 @@ SIGNATURE = "X-Amz-Signature=canary-signature"
 
 
 def downloader(
-    *hosts: str, timeout_seconds: float = 5.0, bounds: Bounds | None = None, **more: object
+    *hosts: str, timeout_seconds: float = 5.0, most_bytes: int = MOST_COMPRESSED_BYTES, **more: object
 ) -> Downloader:
     """A downloader for these hosts."""
-    return Downloader(hosts, timeout_seconds=timeout_seconds, deadline_seconds=10.0, bounds=bounds, **more)
+    return Downloader(hosts, timeout_seconds=timeout_seconds, deadline_seconds=10.0, most_bytes=most_bytes, **more)
 
 
 def fetch(
-    reply: Reply | Callable[[Seen], Reply], *, bounds: Bounds | None = None, timeout_seconds: float = 5.0
+    reply: Reply | Callable[[Seen], Reply], *, most_bytes: int = MOST_COMPRESSED_BYTES, timeout_seconds: float = 5.0
 ) -> bytes:
     """What arrives of a file, when the storage answers so."""
     script = reply if callable(reply) else lambda _seen: reply
     sink = io.BytesIO()
     with Loopback(script).running() as storage:
         host = storage.url.removeprefix("http://")
-        found = downloader(host, bounds=bounds, timeout_seconds=timeout_seconds).download(
+        found = downloader(host, most_bytes=most_bytes, timeout_seconds=timeout_seconds).download(
             f"{storage.url}/data_exports/export.csv.gz?{SIGNATURE}", sink
         )
-    assert found.bytes == len(sink.getvalue())
-    assert found.sha256 == hashlib.sha256(sink.getvalue()).hexdigest()
+    assert found == len(sink.getvalue())
     return sink.getvalue()
 
 
@@ -96,21 +92,12 @@ BAD: dict[str, tuple[Reply, type[MailtrapError]]] = {
     "JSON": (answer(200, {"error": "x"}), DownloadCorruptError),
     "one byte": (answer(200, b"\x1f"), DownloadCorruptError),
     "nothing": (answer(200, b""), DownloadEmptyError),
-    "a gzip file of nothing": (answer(200, gzip.compress(b"")), DownloadEmptyError),
-    "cut off": (answer(200, FILE[:-20]), DownloadTruncatedError),
-    "cut off in its head": (answer(200, FILE[:5]), DownloadTruncatedError),
     "more announced than sent": (
         Reply([b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n" + FILE], "close"), DownloadTruncatedError),
-    "less announced than sent": (
-        Reply([b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + FILE], "close"), DownloadTruncatedError),
     "reset in the middle": (
         Reply([b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(FILE) + FILE[:500], 0.02], "reset"), DownloadTruncatedError),
     "chunks that stop": (
         Reply([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n" + FILE[:100] + b"\r\n"], "close"), DownloadTruncatedError),
-    "a flipped bit": (answer(200, FILE[:200] + bytes([FILE[200] ^ 1]) + FILE[201:]), DownloadCorruptError),
-    "a wrong checksum": (answer(200, FILE[:-8] + b"\0\0\0\0" + FILE[-4:]), DownloadCorruptError),
-    "rubbish after the end": (answer(200, FILE + b"<html>"), DownloadCorruptError),
-    "a second member cut off": (answer(200, FILE + FILE[:-9]), DownloadTruncatedError),
     "redirect without a target": (answer(302, b""), DownloadError),
     "redirect in a circle": (answer(302, b"", headers={"Location": "/again"}), DownloadError),
 }  # fmt: skip
@@ -127,27 +114,15 @@ def test_a_file_that_is_not_good_says_in_which_way(reply: Reply, kind: type[Mail
     assert caught.value.meaning and caught.value.remedy
 
 
-def test_a_bomb_is_stopped_before_it_unfolds() -> None:
-    """A megabyte of zeros a thousand times over: the ratio gives it away."""
-    pack = zlib.compressobj(9, wbits=31)
-    zeros = b"\0" * (1024 * 1024)
-    bomb = b"".join([pack.compress(zeros) for _ in range(128)]) + pack.flush()
-    with pytest.raises(DownloadTooLargeError, match="times its size"):
-        fetch(answer(200, bomb))
-
-
-def test_size_is_bounded_both_ways() -> None:
-    """Compressed, and unpacked."""
+def test_size_is_bounded() -> None:
+    """Before the disk is full; what it unpacks to is bounded where it is unpacked."""
     with pytest.raises(DownloadTooLargeError, match="more than 100 bytes"):
-        fetch(answer(200, FILE), bounds=Bounds(compressed_bytes=100))
-    with pytest.raises(DownloadTooLargeError, match="unpacked"):
-        fetch(answer(200, FILE), bounds=Bounds(unpacked_bytes=1000))
+        fetch(answer(200, FILE), most_bytes=100)
 
 
-def test_a_file_that_compresses_very_well_is_no_bomb() -> None:
-    """A small export of people who are all alike may unpack to fifty times its size and more."""
-    even = b"email,plan\r\n" + b"a@example.com,free\r\n" * 100_000
-    assert gzip.decompress(fetch(answer(200, gzip.compress(even)))) == even
+def test_a_file_that_is_broken_inside_is_for_its_reader_to_tell() -> None:
+    """It is unpacked once, where it is read: what came is handed on as it came."""
+    assert fetch(answer(200, FILE[:-20])) == FILE[:-20]
 
 
 def test_a_file_that_drips_is_given_up() -> None:
@@ -251,7 +226,7 @@ def test_hosts_on_the_list_are_asked(url: str) -> None:
     """With and without ports and wildcards."""
     sent: list[str] = []
     found = downloader(*HOSTS, transport=offline(sent)).download(url, io.BytesIO())
-    assert isinstance(found, Downloaded)
+    assert found == len(FILE)
     assert len(sent) == 1
 
 
