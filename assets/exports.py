@@ -43,7 +43,8 @@ from resources.store.store import Store
 FOLDER = "mailtrap/exported_contacts"
 LATEST = f"{FOLDER}/latest.parquet"
 KEEP_VERSIONS = 30
-ROWS_PER_GROUP = 100_000
+ROWS_PER_GROUP = 1_000_000
+"""More than a batch has: each batch, which is sorted, becomes one row group; cut in two it would leave a scrap."""
 Status = Literal["subscribed", "unsubscribed"]
 
 

@@ -24,7 +24,7 @@ MAY_IMPORT = {
 RULES_MAY_IMPORT = {
     "assets", "pandas", "pandera", "pyarrow", "duckdb", "numpy",
     "email_validator",
-    "idna", "publicsuffixlist", "sqlglot", "yaml", "msgspec",
+    "idna", "publicsuffixlist", "sqlglot", "yaml", "msgspec", "isal",
 }  # fmt: skip
 PURE_RESOURCES = tuple(
     Path("resources/mailtrap") / name

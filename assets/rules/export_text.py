@@ -4,7 +4,9 @@ A byte that is not UTF-8 is read as Windows-1252, so that it costs neither the c
 (`gunzip`), rows and cells (`exported`).
 """
 
+import contextlib
 import re
+import struct
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -103,7 +105,7 @@ class TextStream:
 
     def _valid(self, data: bytes) -> bytes:
         self._split = b""
-        if data.isascii():
+        if _is_utf8(data):
             return data
         try:
             data.decode()
@@ -111,8 +113,7 @@ class TextStream:
             if error.reason == "unexpected end of data" and not self._ended:
                 data, self._split = data[: error.start], data[error.start :]
                 return data
-            return self._mended(data)
-        return data
+        return self._mended(data)
 
     def _mended(self, data: bytes) -> bytes:
         """Read what is not UTF-8 as Windows-1252; a character cut in two waits for its other half."""
@@ -122,6 +123,15 @@ class TextStream:
         text, wrong = _ESCAPED.subn(_as_windows, data.decode("utf-8", "surrogateescape"))
         self.not_utf8 += wrong
         return text.encode()
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Arrow looks without making a text of it."""
+    ends = pa.py_buffer(struct.pack("=ii", 0, len(data)))
+    with contextlib.suppress(pa.ArrowInvalid):
+        pa.StringArray.from_buffers(1, ends, pa.py_buffer(data)).validate(full=True)
+        return True
+    return False
 
 
 def _is_cut(data: bytes) -> bool:

@@ -1,16 +1,19 @@
 """A gzip stream as a stream of bytes, with every way in which it can be broken told apart.
 
 All members are read (they may be many), checksums and lengths are verified, and what inflates beyond all measure
-is stopped. Pure: reads from any object with `read`. What the bytes mean is not known here (`exported`).
+is stopped. Pure: reads from any object with `read`. What the bytes mean is not known here (`exported`). Inflating is
+the dearest step of reading an export: `isal` does it in a third of zlib's time.
 """
 
-import zlib
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
+
+from isal import isal_zlib
 
 from assets.rules.export_layout import ExportFileError
 
 _INPUT_BYTES = 1 << 16
+_BROKEN = cast("type[Exception]", isal_zlib.error)  # its stub says: an instance
 _MAGIC = b"\x1f\x8b"
 _AGAIN = "Take the export again; the former one is as it was."
 
@@ -37,7 +40,7 @@ class GunzipStream:
 
     def __init__(self, source: Readable, *, caps: Caps) -> None:
         self._source, self._caps = source, caps
-        self._inflater: zlib._Decompress | None = None
+        self._inflater: isal_zlib.Decompress | None = None
         self._pending, self._ended = b"", False
         self.compressed = self.inflated = self._members = 0
 
@@ -82,7 +85,7 @@ class GunzipStream:
         if not self._pending.startswith(_MAGIC):
             raise self._not_gzip()
         self._members += 1
-        self._inflater = zlib.decompressobj(wbits=31)
+        self._inflater = isal_zlib.decompressobj(wbits=31)
         return True
 
     def _fill_magic(self) -> None:
@@ -102,7 +105,7 @@ class GunzipStream:
         assert self._inflater is not None
         try:
             return self._inflater.decompress(data, size)
-        except zlib.error:
+        except _BROKEN:
             raise _damaged(
                 "The downloaded export is corrupt: its checksum or its structure is wrong."
             ) from None

@@ -32,11 +32,16 @@ def downloader(
     *hosts: str, timeout_seconds: float = 5.0, most_bytes: int = MOST_COMPRESSED_BYTES, **more: object
 ) -> Downloader:
     """A downloader for these hosts."""
-    return Downloader(hosts, timeout_seconds=timeout_seconds, deadline_seconds=10.0, most_bytes=most_bytes, **more)
+    return Downloader(
+        hosts, timeout_seconds=timeout_seconds, deadline_seconds=10.0, most_bytes=most_bytes, **more
+    )
 
 
 def fetch(
-    reply: Reply | Callable[[Seen], Reply], *, most_bytes: int = MOST_COMPRESSED_BYTES, timeout_seconds: float = 5.0
+    reply: Reply | Callable[[Seen], Reply],
+    *,
+    most_bytes: int = MOST_COMPRESSED_BYTES,
+    timeout_seconds: float = 5.0,
 ) -> bytes:
     """What arrives of a file, when the storage answers so."""
     script = reply if callable(reply) else lambda _seen: reply
