@@ -1,6 +1,6 @@
 # Everything a person types. Paths are relative, so that a folder with spaces in its name works.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test proof chaos lint format bench lock
+.PHONY: help setup demo dev test proof chaos lint audit format bench lock
 PYTHON_HERE := .venv/bin/python
 export PYTHON
 # Nothing here reports to anybody.
@@ -32,6 +32,9 @@ lint: setup  ## formatting, ruff, mypy --strict, and Dagster's own check of the 
 	@$(PYTHON_HERE) -m ruff check .
 	@$(PYTHON_HERE) -m mypy
 	@$(PYTHON_HERE) -m dagster definitions validate -w workspace.yaml
+
+audit: setup  ## asks PyPI which locked versions have known weaknesses; says so where it cannot be asked
+	@sh .ci/audit $(ARGS)
 
 format: setup  ## lets ruff format the code and mend what it can
 	@$(PYTHON_HERE) -m ruff check --fix --quiet . ; $(PYTHON_HERE) -m ruff format .

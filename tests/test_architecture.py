@@ -63,7 +63,7 @@ VAGUE_NAMES = {
 }
 TOP_LEVEL = {
     ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "assets", "benchmarks", "deploy", "docs",
-    "pipelines", "pyproject.toml", "requirements.lock", "resources", "tests", "workspace.yaml",
+    "SECURITY.md", "pipelines", "pyproject.toml", "requirements.lock", "resources", "tests", "workspace.yaml",
 }  # fmt: skip
 # Written so that this file does not find itself.
 OF_ONE_MACHINE = re.compile(r"(?<![\w.})\]*])/(?:home|root|Users|wor[k])/\w|\b[A-Z]:\\\\?Users")

@@ -146,6 +146,12 @@ def erase(client: MailtrapClient, store: Store, run_id: str) -> None:
     erasure.erase(client, store, requested, syncs=[OURS], run_id=run_id)
 
 
+def erase_file(client: MailtrapClient, store: Store, run_id: str) -> None:
+    """The people of a file beside the home are erased."""
+    requested = erasure.read_file(str(store.home.root.with_name("erase.txt")))
+    erasure.erase(client, store, requested, syncs=[OURS], run_id=run_id)
+
+
 def tell(client: MailtrapClient, store: Store, run_id: str) -> None:
     """Everybody is told about, as a sync does it."""
     step_by_step(client, store, OURS, rows={WHOLE: people(PEOPLE)}, run_id=run_id)
@@ -158,7 +164,8 @@ def tell_again(client: MailtrapClient, store: Store, run_id: str) -> None:
 
 
 DEEDS: dict[str, Callable[[MailtrapClient, Store, str], None]] = {
-    each.__name__: each for each in (unsubscribe, delete, carry_out, send_events, erase, tell, tell_again)
+    each.__name__: each
+    for each in (unsubscribe, delete, carry_out, send_events, erase, erase_file, tell, tell_again)
 }
 
 
