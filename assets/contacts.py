@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
 from assets import metadata, shown
 from assets.checks import consent_spec, consent_stays_valid
@@ -21,11 +20,10 @@ from assets.failures import told_to_dagster
 from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run
 from assets.preparation import knowing_lists
 from assets.rules import guards, screening
-from assets.rules.payload import with_fingerprint
 from assets.rules.sync import Sync
 from assets.steady import steady
 from resources.errors import ConnectorError, GuardError, SettingsError
-from resources.lake import Lake, ParquetSink
+from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
 from resources.store.store import Store
 
@@ -129,9 +127,7 @@ def screen(lake: Lake, sync: Sync, *, partition: str, key: bytes, now: datetime)
         rejections = stack.enter_context(lake.writer(former, schemas.rejections))
         no_consent = stack.enter_context(lake.writer(tables["no_consent"], schemas.no_consent))
         accepted = stack.enter_context(
-            lake.writer(
-                tables["accepted_contacts"], with_key_columns(schemas.accepted), compression=COMPRESSION
-            )
+            lake.writer(tables["accepted_contacts"], schemas.accepted, compression=COMPRESSION)
         )
         with ours():
             counts = screening.screen_file(
@@ -139,7 +135,7 @@ def screen(lake: Lake, sync: Sync, *, partition: str, key: bytes, now: datetime)
                 sync,
                 now=now,
                 key=key,
-                accepted=Fingerprinting(accepted, sync, key),
+                accepted=accepted,
                 rejections=rejections,
                 no_consent=no_consent,
                 scratch=scratch,
@@ -173,26 +169,6 @@ def ours() -> Iterator[None]:
     else:
         return
     raise told
-
-
-def with_key_columns(schema: pa.Schema) -> pa.Schema:
-    """Accepted contacts as they are kept: with the fingerprint of what Mailtrap would be told."""
-    return schema.append(pa.field("_fingerprint", pa.uint64()))
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprinting:
-    """A sink that adds fingerprints on the way into the lake."""
-
-    sink: ParquetSink
-    sync: Sync
-    key: bytes
-
-    def write(self, rows: pa.Table | pa.RecordBatch) -> None:
-        """Add rows."""
-        table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
-        if table.num_rows:
-            self.sink.write(with_fingerprint(table, sync=self.sync, key=self.key))
 
 
 def counts_of(lake: Lake, sync: Sync, partition: str) -> dict[str, int]:

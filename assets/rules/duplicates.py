@@ -151,8 +151,8 @@ def settle(
     for numbers in _numbers(
         connection,
         f"""select _row from (select _row, row_number() over (
-            partition by _address_hash order by _as_of desc nulls last, {key} _fingerprint, _row) as place
-            from (select _row, _address_hash, _as_of, {key} _fingerprint from contested {heard})) where place = 1""",
+            partition by _address_hash order by _as_of desc nulls last, {key} _row_fingerprint, _row) as place
+            from (select _row, _address_hash, _as_of, {key} _row_fingerprint from contested {heard})) where place = 1""",
     ):
         fates[numbers] = WINNER
     if silent.rows:

@@ -20,6 +20,7 @@ from assets.rules import cells
 from assets.rules.address import as_uuids, canonical_addresses, hash_addresses, why_no_address
 from assets.rules.consent import NO_NAMES, Answers, read_consent
 from assets.rules.fields import ARROW_TYPES, coerce
+from assets.rules.fingerprint import fingerprints
 from assets.rules.lists import read_lists, rows_with_other_lists
 from assets.rules.moments import Moments, microseconds, none_known, read_moments
 from assets.rules.rejection import MOMENT, NAMES, REJECTIONS, REMEDIES, RULES, Reason
@@ -55,6 +56,7 @@ def accepted_schema(sync: Sync) -> pa.Schema:
             *(pa.field("_address_hash", pa.uuid()), pa.field(EMAIL, pa.string()), *fields, *lists),
             *(pa.field("_as_of", MOMENT), pa.field("_source_key", pa.string())),
             *(pa.field("_consent_at", MOMENT), pa.field("_consent_evidence", pa.string())),
+            pa.field("_fingerprint", pa.uint64()),
         ]
     )
 
@@ -154,7 +156,7 @@ class Judged:
         held = {name: table[name] for name in table.column_names}
         held["source_key"] = self.source_keys(rows)
         held["address_hash"] = self.people(rows)
-        held["row_fingerprint"] = self.fingerprints(rows)
+        held["row_fingerprint"] = self.row_fingerprints(rows)
         held["mailtrap_says"] = pa.nulls(len(rows), pa.string())
         return pa.table({name: held[name] for name in REJECTIONS.names if name in held})
 
@@ -176,6 +178,7 @@ class Judged:
         )
         if sync.lists.from_column:
             held["_lists"] = self.values["_lists"].take(where)
+        held["_fingerprint"] = fingerprints(pa.table(held), sync=sync, key=self.key)
         return pa.table([held[name] for name in schema.names], schema=schema)
 
     def source_keys(self, rows: cells.Rows) -> cells.Array:
@@ -188,7 +191,7 @@ class Judged:
             pc.coalesce(keys, pc.binary_join_element_wise("row", positions, " ")) if keys.null_count else keys
         )
 
-    def fingerprints(self, rows: cells.Rows) -> cells.Array:
+    def row_fingerprints(self, rows: cells.Rows) -> cells.Array:
         """A keyed hash of all that the sync reads of a row, but for its key and the time of its last change."""
         apart = {self.sync.source.key, self.sync.source.updated_at} - {self.sync.email}
         where = pa.array(rows)

@@ -1,6 +1,6 @@
 """A contact as Mailtrap's import wants it: one JSON object a row, written by DuckDB, column by column.
 
-Belongs here: the JSON of a contact, its fingerprint, where payloads are cut, and their bodies. The same input gives
+Belongs here: the JSON of a contact, where payloads are cut, and their bodies. The same input gives
 the same bytes in any time zone, locale or hash seed. Not here: which contacts are sent (`comparison`), and sending.
 
 Mailtrap: POST /contacts/imports takes {"contacts": [{email, fields, list_ids_included, list_ids_excluded}]}, at most
@@ -18,12 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.rules.comparison import quoted
-from assets.rules.keyed_hash import keyed_hashes
 from assets.rules.sync import FieldRule, Sync
 
 ROWS_AT_MOST = 50_000
 HEAD, TAIL = b'{"contacts":[', b"]}"
-FINGERPRINT_VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +32,6 @@ class ListIds:
     exclude: tuple[int, ...] = ()
     by_name: Mapping[str, int] | None = None
     """For `lists.from_column`: what its names mean."""
-
-
-def with_fingerprint(contacts: pa.Table, *, sync: Sync, key: bytes) -> pa.Table:
-    """Accepted contacts with `_fingerprint`: 64 bits of a keyed hash of what Mailtrap would be told."""
-    lists = (sorted(map(str, sync.lists.include)), sorted(map(str, sync.lists.exclude)))
-    kinds = [(rule.merge_tag, rule.type, rule.nulls) for rule in sync.fields]
-    parts = [repr((FINGERPRINT_VERSION, lists, kinds)), contacts["email"].combine_chunks()]
-    parts += [_plain(contacts[rule.merge_tag].combine_chunks()) for rule in sync.fields]
-    if sync.lists.from_column:
-        parts.append(_sorted_names(contacts["_lists"].combine_chunks()))
-    told = pc.binary_join_element_wise(*parts, "\x1f", null_handling="replace", null_replacement="\x1e")
-    return contacts.append_column("_fingerprint", pa.array(keyed_hashes(told, key)[:, 0]))
 
 
 def contact_json(
@@ -160,21 +146,6 @@ def _member(rule: FieldRule) -> str:
     else:
         value = f"{column}::varchar"
     return f"case when {column} is null then {null} else concat({head}, {value}) end"
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    """Texts that differ where values do, and never with the version of a library: floats as their bits, dates as days."""
-    if pa.types.is_floating(column.type):
-        column = pc.add(column, 0.0).view(pa.int64())  # -0.0 is 0.0
-    elif pa.types.is_date(column.type):
-        column = column.view(pa.int32())
-    return column.cast(pa.string())
-
-
-def _sorted_names(lists: pa.Array) -> pa.Array:
-    joined = pc.binary_join(lists, "\x1d").dictionary_encode()
-    ordered = ["\x1d".join(sorted(each.split("\x1d"))) for each in joined.dictionary.to_pylist()]
-    return pa.array(ordered, pa.string()).take(joined.indices)
 
 
 def _json_text(text: str) -> str:

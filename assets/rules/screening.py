@@ -325,7 +325,7 @@ def _refused(judged: Judged, rows: cells.Rows) -> pa.Table:
 
 def _waiting(judged: Judged, rows: cells.Rows) -> pa.Table:
     """Contacts of persons with several rows, with what settles a tie."""
-    return judged.contacts(rows).append_column("_fingerprint", judged.fingerprints(rows))
+    return judged.contacts(rows).append_column("_row_fingerprint", judged.row_fingerprints(rows))
 
 
 def discreetly(work: Callable[[], Result], *, first: int) -> Result:

@@ -129,36 +129,6 @@ def test_the_same_contacts_give_the_same_bytes(tmp_path: Path, monkeypatch: pyte
     assert first == b"".join(payload.body(pa.chunked_array([half.combine_chunks() for half in halves])))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"name": ["Bob"]},
-        {"name": [None]},
-        {"age": [2]},
-        {"vip": [True]},
-        {"since": [date(2026, 1, 1)]},
-        {"score": [2.5]},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_a_changed_value_changes_the_fingerprint(change: dict[str, list[object]]) -> None:
-    """Whatever Mailtrap would be told differently is a change."""
-    base = {"email": ["a@b.co"], "name": ["Ann"], "age": [1]}
-    prints = [
-        payload.with_fingerprint(contacts(**columns), sync=sync(), key=KEY)["_fingerprint"][0]
-        for columns in (base, {**base, **change})
-    ]
-    assert prints[0] != prints[1]
-
-
-def test_an_empty_text_is_not_a_missing_one() -> None:
-    """The separator of the fingerprint tells null from ''."""
-    found = payload.with_fingerprint(contacts(email=["a@b.co"] * 2, name=["", None]), sync=sync(), key=KEY)[
-        "_fingerprint"
-    ]
-    assert found[0] != found[1]
-
-
 @settings(max_examples=200, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 400), min_size=1, max_size=60),
