@@ -6,18 +6,15 @@ contact is written (`rules/payload`), and sending (`imports`).
 """
 
 import contextlib
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -34,7 +31,7 @@ from assets.rules.comparison import TOLD_SCHEMA, Change, Told, Withheld
 from assets.rules.payload import ListIds
 from assets.rules.sync import DayPartition, Sync
 from assets.steady import steady
-from resources.errors import GuardError, UnfinishedError
+from resources.errors import UnfinishedError
 from resources.journal import IN_FLIGHT, Lease
 from resources.lake import Lake, ParquetSink
 from resources.mailtrap.client import MailtrapClient
@@ -48,8 +45,6 @@ class SyncConfig(dg.Config):
 
     full_resync: bool = False
     """Send every accepted contact again, also those that Mailtrap was told already."""
-    plan_digest: str = ""
-    """Send exactly what this plan promised, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +103,6 @@ def pending_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
                 requests=mailtrap.usage_counts.requests - before,
             ),
         )
-        keep_to_plan(store.lake, sync, found, plan_digest=config.plan_digest)
         file = shown.of_pending_file(store.lake, found.path, gone=sum(found.gone.values()))
         rows = {name: metadata.of_rows(each) for name, each in found.by_partition.items()}
         return metadata.of_partitions(context, rows, of_run=file)
@@ -237,41 +231,6 @@ def find_pending(
         if isinstance(sync.source.partition, DayPartition) and tables is store.lake:
             _advance_dates(store, sync, pending)
     return Found(path, rows, by_partition, dict(gone))
-
-
-def keep_to_plan(lake: Lake, sync: Sync, found: Found, *, plan_digest: str) -> None:
-    """Raise when a plan was to be applied and this is not what it promised."""
-    if not plan_digest:
-        return
-    facts = json.loads(lake.metadata(found.path)["facts"])
-    if digest_of(lake, found.path, facts) != plan_digest:
-        lake.delete(found.path)
-        raise GuardError(
-            f"The source or what Mailtrap was told has moved on since the plan of {sync.name} was made.",
-            "Nothing was sent: a plan is applied exactly or not at all.",
-            f"Run `mailtrap-contacts plan {sync.name}` again and look at it.",
-        )
-
-
-def digest_of(lake: Lake, path: str, facts: Mapping[str, Any]) -> str:
-    """What pending contacts amount to, whatever their order: people, values, and the ledger they were compared with."""
-    seen = hashlib.sha256(
-        json.dumps([facts["ledger"], facts["by_partition"], facts["gone"]], sort_keys=True).encode()
-    )
-    total = 0
-    for batch in lake.read(path, ["address_hash", "fingerprint"]):
-        people = np.frombuffer(batch["address_hash"].storage.buffers()[1], np.uint64).reshape(-1, 2)[
-            : batch.num_rows
-        ]
-        values = pc.fill_null(batch["fingerprint"], 0).to_numpy()
-        mixed = (
-            people[:, 0] * np.uint64(0x9E3779B97F4A7C15)
-            ^ people[:, 1]
-            ^ values * np.uint64(0xC2B2AE3D27D4EB4F)
-        )
-        total = (total + int(mixed.sum(dtype=np.uint64))) % (1 << 64)
-    seen.update(total.to_bytes(8, "big"))
-    return seen.hexdigest()
 
 
 def reasons_of(lake: Lake, sync: Sync, partitions: Sequence[str]) -> dict[str, int]:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets import ledger, metadata, refusals, retention, shown, summary
+from assets import ledger, metadata, progress, refusals, retention, shown, summary
 from assets.changes import COMPRESSION, pace_of, settle_under, tombstones_as_file
 from assets.checks import against_former_runs, former_summaries, usual_specs
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Timing, Told
@@ -76,15 +76,19 @@ def contact_imports(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         mailtrap: dg.ResourceParam[MailtrapClient],
         store: dg.ResourceParam[Store],
     ) -> Iterator[Any]:
-        sent = send_pending(
-            mailtrap,
-            store,
-            sync,
-            partitions=partitions_of_run(context),
-            run_id=context.run.run_id,
-            roots=(context.run.run_id, context.run.root_run_id, context.run.parent_run_id),
-        )
+        with progress.told_meanwhile(
+            context.log.info, store.journal, sync.name, rows_per_payload=store.rows_per_payload
+        ):
+            sent = send_pending(
+                mailtrap,
+                store,
+                sync,
+                partitions=partitions_of_run(context),
+                run_id=context.run.run_id,
+                roots=(context.run.run_id, context.run.root_run_id, context.run.parent_run_id),
+            )
         run = _numbers_of(sent, run_id=context.run.run_id)
+        context.log.info(progress.in_one_line(sync.name, run))
         yield from _shown(sync, sent, run)
         yield from _checks(key, sent)
         partitions = partitions_of_run(context)

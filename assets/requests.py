@@ -20,8 +20,9 @@ from assets import contacts, ledger, retention
 from assets.account import OPT_OUTS_REQUESTED, refresh_people
 from assets.changes import settle_under
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
-from assets.departures import PEOPLE_PER_STEP, Departed, Leaver, depart_some, note_done
+from assets.departures import PEOPLE_PER_STEP, Departed, depart_some, note_done
 from assets.failures import told_to_dagster
+from assets.leavers import Leaver
 from assets.partitions import (
     WHOLE,
     backfill_policy_of,

@@ -52,8 +52,8 @@ def check(environ: Mapping[str, str], *, sync: str | None = None, as_json: bool 
             }
         )
     else:
-        printing.show("check", [(each.what, "fine" if each.fine else "wrong") for each in found])
-    printing.say(*(problem for each in found for problem in each.problems))
+        printing.show("", [(each.what, "fine" if each.fine else "wrong") for each in found])
+    printing.warn(*(f"{each.what}: {problem}" for each in found for problem in each.problems))
     return max((each.exit_code for each in found), default=0)
 
 

@@ -50,7 +50,10 @@ def cli() -> None:
     """
 
 
-@cli.command(epilog=_examples("check", "check newsletter --json"))
+@cli.command(
+    short_help="Is everything in place? What is wrong, and how to mend it.",
+    epilog=_examples("check", "check newsletter --json"),
+)
 @click.argument("sync", required=False)
 @JSON
 @DEBUG
@@ -62,14 +65,15 @@ def check(sync: str | None, as_json: bool, **_: Any) -> int:
 
 
 @cli.command(
+    short_help="What a sync would do, and what that would cost. Sends nothing.",
     epilog=_examples(
         "plan newsletter",
         "plan newsletter --out plan.json --picture plan.png",
         "plan newsletter --partition 2026-01-31",
-    )
+    ),
 )
 @click.argument("sync")
-@click.option("--partition", help="One partition of a partitioned sync: a day, or a bucket.")
+@click.option("--partition", help="One partition of a partitioned sync: a day, or a bucket; or first...last.")
 @click.option("--full", is_flag=True, help="As if everything had to be sent again.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the plan in a file, for `sync --plan`.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the plan as a PNG.")
@@ -83,15 +87,16 @@ def plan(**options: Any) -> int:
 
 
 @cli.command(
+    short_help="Bring Mailtrap up to date.",
     epilog=_examples(
         "sync newsletter",
         "sync newsletter --plan plan.json",
         "sync newsletter --partition 2026-01-01...2026-01-31",
         "sync newsletter --full --json",
-    )
+    ),
 )
 @click.argument("sync")
-@click.option("--partition", help="One partition of a partitioned sync: a day, or a bucket.")
+@click.option("--partition", help="One partition of a partitioned sync: a day, or a bucket; or first...last.")
 @click.option("--full", is_flag=True, help="Send everything again, also what Mailtrap was told already.")
 @click.option(
     "--plan", "plan_file", type=click.Path(path_type=Path), help="Send exactly this plan, or nothing."
@@ -106,10 +111,11 @@ def sync(**options: Any) -> int:
 
 
 @cli.command(
+    short_help="Mailtrap's contacts, back as Parquet.",
     epilog=_examples(
         "export --out everyone.parquet",
         "export --list Newsletter --list Customers --status subscribed --columns email,plan --out people.parquet",
-    )
+    ),
 )
 @click.option(
     "--list", "lists", multiple=True, help="Only members of this list: its name or id. May be repeated."
@@ -128,7 +134,10 @@ def export(**options: Any) -> int:
     return run(os.environ, **_without_debug(options))
 
 
-@cli.command(epilog=_examples("drift newsletter", "drift newsletter --json"))
+@cli.command(
+    short_help="What Mailtrap has against what it was told.",
+    epilog=_examples("drift newsletter", "drift newsletter --json"),
+)
 @click.argument("sync")
 @click.option(
     "--heal", is_flag=True, help="Offer everybody who is missing or differs again to the next sync."
@@ -142,7 +151,10 @@ def drift(**options: Any) -> int:
     return run(os.environ, **_without_debug(options))
 
 
-@cli.command(epilog=_examples("explain - < address.txt"))
+@cli.command(
+    short_help="One person's way, from the source row to the export.",
+    epilog=_examples("explain - < address.txt"),
+)
 @click.argument("email")
 @JSON
 @DEBUG
@@ -153,7 +165,10 @@ def explain(**options: Any) -> int:
     return run(os.environ, **_without_debug(options))
 
 
-@cli.command(epilog=_examples("access - < address.txt > everything.json"))
+@cli.command(
+    short_help="All that is held about one person, as JSON.",
+    epilog=_examples("access - < address.txt > everything.json"),
+)
 @click.argument("email")
 @JSON
 @DEBUG
@@ -164,7 +179,10 @@ def access(email: str, **_: Any) -> int:
     return run(os.environ, email=email)
 
 
-@cli.command(epilog=_examples("erase --file addresses.txt", "erase --again"))
+@cli.command(
+    short_help="The right to erasure: everywhere, for good.",
+    epilog=_examples("erase --file addresses.txt", "erase --again"),
+)
 @click.option(
     "--file",
     type=click.Path(path_type=Path),
@@ -184,7 +202,7 @@ def erase(**options: Any) -> int:
     return run(os.environ, **_without_debug(options))
 
 
-@cli.command(epilog=_examples("metrics"))
+@cli.command(short_help="The last runs and the budget, as Prometheus text.", epilog=_examples("metrics"))
 @DEBUG
 def metrics(**_: Any) -> int:
     """The last run of each sync and the request budget, as Prometheus text. Asks nobody but lake and journal."""
@@ -195,6 +213,7 @@ def metrics(**_: Any) -> int:
 
 @cli.command(
     name="local-mailtrap",
+    short_help="A Mailtrap of your own on loopback.",
     context_settings={"ignore_unknown_options": True},
     add_help_option=False,
 )
@@ -227,11 +246,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(error: ConnectorError, *, debug: bool) -> None:
-    for part in (error.happened, error.meaning, error.remedy):
+    for part, style in ((error.happened, {"fg": "red"}), (error.meaning, {}), (error.remedy, {"bold": True})):
         if part:
-            click.echo(part, err=True)
+            click.echo(click.style(part, **style) if _in_colour() else part, err=True)
     if debug:
         traceback.print_exc()
+
+
+def _in_colour() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
 
 def _unexpected(error: Exception) -> ConnectorError:

@@ -29,6 +29,7 @@ from assets.warehouse_tables import warehouse_tables
 from pipelines.alerts import alert_on_failure, alert_on_warnings
 from pipelines.erasing import erase_people_job
 from pipelines.jobs import drift_job, export_job, full_resync_job, opt_outs_job, sync_job
+from pipelines.logs import json_lines
 from pipelines.schedules import schedule_of
 from pipelines.sensors import sensors_of
 from pipelines.upkeep import retention_job, retention_schedule
@@ -85,7 +86,13 @@ def build_definitions(
         sensors=[*sensors_of(found, jobs), alert_on_failure(), alert_on_warnings()],
         resources={**resources_from(environ), **(resources or {})},
         executor=dg.in_process_executor,
+        loggers=loggers_from(environ),
     )
+
+
+def loggers_from(environ: Mapping[str, str]) -> dict[str, dg.LoggerDefinition]:
+    """How runs write their log: as Dagster does, or as lines of JSON."""
+    return {"console": json_lines} if settings.read(environ).logs == "json" else {}
 
 
 def mailtrap_assets() -> list[dg.AssetsDefinition]:

@@ -36,11 +36,15 @@ def export(
             "export_contacts",
             instance=instance,
             config={"ops": {"mailtrap__exported_contacts": {"config": config}}},
+            logs=known.logs,
         )
     facts = ran.materialized.get("mailtrap/exported_contacts", {})
     if out is not None and ran.outcome == "ok":
         hand_out(Lake(known.lake), str(facts["path"]), out)
-    return _report("export", ran, facts, as_json=as_json)
+    code = _report("export", ran, facts, as_json=as_json, names=OF_EXPORT)
+    if out is not None and ran.outcome == "ok" and not as_json:
+        printing.say(f"Written to {out}.")
+    return code
 
 
 def drift(environ: Mapping[str, str], *, sync: str, heal: bool = False, as_json: bool = False) -> int:
@@ -54,13 +58,44 @@ def drift(environ: Mapping[str, str], *, sync: str, heal: bool = False, as_json:
             f"drift_{chosen.name}",
             instance=instance,
             config={"ops": {f"{chosen.name}__drift": {"config": {"heal": heal}}}},
+            logs=known.logs,
         )
-    return _report(
-        f"drift of {chosen.name}", ran, ran.materialized.get(f"{chosen.name}/drift", {}), as_json=as_json
-    )
+    facts = ran.materialized.get(f"{chosen.name}/drift", {})
+    return _report(f"drift of {chosen.name}", ran, facts, as_json=as_json, names=OF_DRIFT)
 
 
-def _report(title: str, ran: Ran, facts: Mapping[str, Any], *, as_json: bool) -> int:
+OF_EXPORT = {
+    "dagster/row_count": "contacts",
+    "rows_subscribed": "  subscribed",
+    "rows_unsubscribed": "  unsubscribed",
+    "without_email": "rows without an address, left out",
+    "misfits": "cells that do not fit their column's type",
+    "not_utf8": "lines that were not UTF-8",
+    "odd_rows": "rows with too few or too many cells",
+    "absent_fields": "fields that the file lacks",
+    "export_id": "export id at Mailtrap",
+    "exports_it_took": "exports it took",
+    "path": "in the lake",
+}
+OF_DRIFT = {
+    "dagster/row_count": "people whom Mailtrap was told about",
+    "people_applied": "  there, as they were told",
+    "people_differs": "  there, with other values",
+    "people_missing": "  missing",
+    "people_unsubscribed": "  unsubscribed since",
+    "people_over_limit": "  left out: over the plan's limit",
+    "would_offer_again": "would be offered again by --heal",
+    "offered_again": "offered again to the next sync",
+    "exported_at": "as of",
+    "path": "in the lake",
+}
+"""What stands before each number on a terminal; numbers that are always small are shown only where there are some."""
+ONLY_IF_ANY = ("without_email", "misfits", "not_utf8", "odd_rows", "absent_fields")
+
+
+def _report(
+    title: str, ran: Ran, facts: Mapping[str, Any], *, as_json: bool, names: Mapping[str, str]
+) -> int:
     numbers = {
         name: value
         for name, value in facts.items()
@@ -68,10 +103,14 @@ def _report(title: str, ran: Ran, facts: Mapping[str, Any], *, as_json: bool) ->
     }
     if as_json:
         printing.print_json({"schema": 1, "run_id": ran.run_id, "outcome": ran.outcome, **numbers})
-    elif numbers:
+    else:
+        printing.title(f"{title}: {ran.outcome}", fine=ran.outcome == "ok")
         shown = [
-            (name, f"{value:,}" if isinstance(value, int) else str(value)) for name, value in numbers.items()
+            (words, f"{numbers[name]:,}" if isinstance(numbers[name], int) else str(numbers[name]))
+            for name, words in names.items()
+            if name in numbers and (numbers[name] or name not in ONLY_IF_ANY)
         ]
-        printing.show(f"{title}: {ran.outcome}", shown)
-    printing.say(ran.sentence)
+        if shown:
+            printing.show("", shown)
+    printing.warn(ran.sentence)
     return ran.exit_code

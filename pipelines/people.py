@@ -65,7 +65,7 @@ def erase(
     told = {"ops": {STEP: {"config": {"file": path, "again": again}}}}
     definitions = build_definitions(syncs, environ=environ)
     with instance_of(known) as instance:
-        ran = run_job(definitions, JOB, instance=instance, config=told)
+        ran = run_job(definitions, JOB, instance=instance, config=told, logs=known.logs)
     lake, kept = Lake(known.lake), erasure.receipt_path(ran.run_id)
     receipt = json.loads(lake.read_bytes(kept)) if lake.exists(kept) else {}
     left = unreadable or receipt.get("not_deleted_yet")

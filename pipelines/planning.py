@@ -7,25 +7,28 @@ ones. Not here: the steps themselves.
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from assets import contacts, departures, ledger
-from assets.changes import Found, digest_of, find_pending, known_about, names_in_rows, told_people
+from assets import contacts, departures, exports, ledger
+from assets.changes import Found, told_people
 from assets.partitions import WHOLE, file_of, partitions_of
-from assets.preparation import by_name_of, inspected, knowing_lists, list_ids, new_lists
+from assets.plans import Foreseen, foresee
+from assets.preparation import knowing_lists
 from assets.rules import comparison, guards
 from assets.rules.leaving import act_of
+from assets.rules.pace import REQUESTS_PER_PAYLOAD, in_words, waiting_seconds
 from assets.rules.sync import Sync
 from assets.source_rows import erased_people, extract
 from pipelines import printing
 from pipelines.definitions import read_syncs
 from pipelines.foretelling import foretold
 from pipelines.syncing import RANGE, partition_tags, sync_named
+from pipelines.watching import left_of_limit
 from resources import settings
 from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
@@ -33,9 +36,6 @@ from resources.mailtrap.session import open_client
 from resources.settings import Settings
 from resources.store.store import Store, open_store
 from resources.warehouses import Warehouse, connect
-
-REQUESTS_PER_PAYLOAD = 2
-"""One POST, one GET that finds it finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,89 +114,93 @@ def partitions_wanted(chosen: Sync, partition: str | None) -> tuple[str, ...]:
 
 def planned(ground: Ground, chosen: Sync, *, partitions: Sequence[str], full: bool = False) -> dict[str, Any]:
     """The plan as numbers."""
-    began = datetime.now(UTC)
-    store = ground.store
+    began, store = datetime.now(UTC), ground.store
     if chosen.kind != "contacts":
         limit = ground.known.contacts_limit
         return foretold(
             ground.client, store, ground.warehouse, chosen=chosen, partitions=partitions, limit=limit
         )
     with store.lake.scratch() as folder:
-        tables, screened = Lake(folder), knowing_lists(ground.client, chosen)
+        tables, knowing = Lake(folder), knowing_lists(ground.client, chosen)
         for partition in partitions:
             extract(ground.warehouse, tables, chosen, partition=partition, erased=erased_people(store))
-            contacts.screen(tables, screened, partition=partition, key=store.key, now=began)
-        seen, lists = inspected(ground.client, chosen)
-        new = new_lists(chosen, seen, lists, names=names_in_rows(tables, chosen, partitions))
-        found = find_pending(
-            store,
-            chosen,
-            partitions=partitions,
-            run_id="plan",
-            knowledge=known_about(ground.client, store, chosen),
-            lists=list_ids(chosen, by_name_of(lists) | dict.fromkeys(new, 0)),
-            resend=full,
-            tables=tables,
-            guarded=False,
-        )
-        facts = json.loads(tables.metadata(found.path)["facts"])
-        return _numbers(ground, chosen, found, partitions=partitions, tables=tables, began=began) | {
-            "problems": [str(each) for each in seen.problems],
+            contacts.screen(tables, knowing, partition=partition, key=store.key, now=began)
+        foreseen = foresee(ground.client, store, chosen, partitions=partitions, tables=tables, resend=full)
+        rows = _added(foreseen.found.by_partition.values())
+        screened = [contacts.facts_of(tables, chosen, partition) for partition in partitions]
+        return {
+            "schema": 1,
+            "plan": True,
+            "sync": chosen.name,
+            "partition": None if tuple(partitions) == (WHOLE,) else f"{partitions[0]}{RANGE}{partitions[-1]}",
+            "full": full,
+            "run_id": None,
+            "started_at": began.isoformat(),
+            **_where_rows_go(rows, screened),
+            "changed_by_field": changed_by_field(
+                store.lake, tables, chosen, found=foreseen.found, partitions=partitions
+            ),
+            "gone": _leaving(chosen, foreseen),
+            **_cost(ground, foreseen),
+            **_room(ground, new=rows["new"]),
+            "guards": _guards(store, chosen, foreseen, rows=rows),
+            "problems": [str(each) for each in foreseen.seen.problems],
             "would_create": {
-                "lists": list(new),
-                "fields": [each.merge_tag for each in seen.to_create_fields],
+                "lists": list(foreseen.new_lists),
+                "fields": [each.merge_tag for each in foreseen.seen.to_create_fields],
             },
-            "digest": digest_of(tables, found.path, facts),
+            "digest": foreseen.digest,
+            "seconds": round((datetime.now(UTC) - began).total_seconds(), 3),
         }
 
 
-def _numbers(
-    ground: Ground, chosen: Sync, found: Found, *, partitions: Sequence[str], tables: Lake, began: datetime
-) -> dict[str, Any]:
-    rows: Counter[str] = Counter()
-    for each in found.by_partition.values():
-        rows.update(each)
-    pending = rows["pending"]
-    payloads = math.ceil(found.rows / ground.known.rows_per_payload)
-    limit = ground.known.contacts_limit
-    leaving = departing(ground.store, chosen, partitions=partitions, tables=tables)
-    looks = ground.client.usage_counts.requests  # a run looks up the same: lists, fields, who is withheld
-    requests = (
-        looks + payloads * REQUESTS_PER_PAYLOAD + sum(leaving.gone.values()) * departures.REQUESTS_PER_PERSON
-    )
-    screened = [contacts.facts_of(tables, chosen, partition) for partition in partitions]
+def _where_rows_go(rows: Mapping[str, int], screened: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    places = {name: rows.get(name, 0) for name in ("read", *guards.OUTCOMES)}
     return {
-        "schema": 1,
-        "plan": True,
-        "sync": chosen.name,
-        "partition": None if tuple(partitions) == (WHOLE,) else f"{partitions[0]}{RANGE}{partitions[-1]}",
-        "run_id": None,
-        "started_at": began.isoformat(),
-        "seconds": round((datetime.now(UTC) - began).total_seconds(), 3),
         "outcome": "ok",
-        "rows": {name: rows[name] for name in ("read", *guards.OUTCOMES)}
-        | {"accepted": pending, "pending": 0},
-        "new": rows["new"],
-        "changed": rows["changed"],
-        "changed_by_field": changed_by_field(
-            ground.store.lake, tables, chosen, found=found, partitions=partitions
-        ),
-        "rejected_by_reason": _summed(screened, "rejected_by_reason"),
-        "no_consent_by_reason": _summed(screened, "no_consent_by_reason"),
-        "gone": leaving.gone
-        if chosen.when_gone in ("unsubscribe", "delete")
-        else {**found.gone, **leaving.gone},
+        "rows": places | {"accepted": places["pending"], "pending": 0},
+        "new": rows.get("new", 0),
+        "changed": rows.get("changed", 0),
+        "rejected_by_reason": _added(each.get("rejected_by_reason", {}) for each in screened),
+        "no_consent_by_reason": _added(each.get("no_consent_by_reason", {}) for each in screened),
+    }
+
+
+def _leaving(chosen: Sync, foreseen: Foreseen) -> dict[str, int]:
+    """How many people would be unsubscribed, taken off lists, or deleted, one by one, before anything is sent."""
+    counts: Counter[str] = Counter()
+    for each in foreseen.leavers["why"].value_counts().to_pylist():
+        counts[departures.PAST[act_of(chosen, each["values"])]] += each["counts"]
+    in_imports = {} if chosen.when_gone in ("unsubscribe", "delete") else foreseen.found.gone
+    return {**in_imports, **counts}
+
+
+def _cost(ground: Ground, foreseen: Foreseen) -> dict[str, Any]:
+    """Requests, and the minutes that they take with what is left of the account's limit."""
+    payloads = math.ceil(foreseen.found.rows / ground.known.rows_per_payload)
+    looks = ground.client.usage_counts.requests  # a run looks up the same: lists, fields, who is withheld
+    leaving = foreseen.leavers.num_rows * departures.REQUESTS_PER_PERSON
+    requests = looks + payloads * REQUESTS_PER_PAYLOAD + leaving
+    left, limit = left_of_limit(ground.known), ground.known.contacts_limit
+    waits = waiting_seconds(requests, left=left, per_window=limit.requests, window_seconds=limit.seconds)
+    return {
         "payloads": payloads,
         "imports": [],
         "requests": requests,
-        "minutes": round(requests * limit.seconds / limit.requests / 60, 2),
+        "requests_left": left,
+        "minutes": round(waits / 60, 2),
         "retries": 0,
         "ambiguous": 0,
-        "guards": [
-            *_guards(ground.store, chosen, found, rows=rows),
-            *(_sentence(each) for each in leaving.verdicts if each.stops),
-        ],
     }
+
+
+def _room(ground: Ground, *, new: int) -> dict[str, Any]:
+    """Contacts of the account against its plan: as many as the last export had, and those that would be new."""
+    lake = ground.store.lake
+    known = lake.rows(exports.LATEST) if lake.exists(exports.LATEST) else None
+    limit = ground.known.plan_contacts
+    over = None if known is None or limit is None else max(known + new - limit, 0)
+    return {"contacts": {"in_last_export": known, "new": new, "plan_allows": limit, "over": over}}
 
 
 def changed_by_field(
@@ -223,54 +227,43 @@ def show(found: Mapping[str, Any]) -> None:
     printing.show_rows(f"Plan of {found['sync']}", found["rows"], reasons=found["rejected_by_reason"])
     lines = [("new", found["new"]), ("changed", found["changed"])]
     lines += [(f"  {tag}", count) for tag, count in sorted(found["changed_by_field"].items())]
-    lines += [
-        ("gone", sum(found["gone"].values())),
-        ("payloads", found["payloads"]),
-        ("requests", found["requests"]),
-    ]
+    lines += [(f"{name}, one by one", count) for name, count in sorted(found["gone"].items())]
+    lines += [("payloads", found["payloads"]), ("requests", found["requests"])]
+    cost = [(name, f"{count:,}") for name, count in lines]
     printing.show(
-        "", [*((name, f"{count:,}") for name, count in lines), ("minutes", f"{found['minutes']:g}")]
+        "What it would do",
+        [*cost, ("waiting for the limit", in_words(60 * found["minutes"])), *_against_plan(found)],
     )
     for created, names in found["would_create"].items():
         if names:
             printing.say(f"Would create {created}: {', '.join(names)}.")
-    printing.say(*found["problems"], *found["guards"])
+    printing.warn(*found["problems"], *found["guards"])
 
 
-def _guards(store: Store, chosen: Sync, found: Found, *, rows: Mapping[str, int]) -> list[str]:
-    verdicts = contacts.judge(chosen, rows)
-    if found.gone:
+def _against_plan(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    room = found.get("contacts") or {}
+    if room.get("plan_allows") is None:
+        return []
+    known = (
+        "unknown: take an export first" if room["in_last_export"] is None else f"{room['in_last_export']:,}"
+    )
+    over = [("over the plan", f"{room['over']:,}")] if room["over"] else []
+    return [("contacts at Mailtrap", known), ("contacts the plan allows", f"{room['plan_allows']:,}"), *over]
+
+
+def _guards(store: Store, chosen: Sync, foreseen: Foreseen, *, rows: Mapping[str, int]) -> list[str]:
+    verdicts = [*contacts.judge(chosen, rows), *foreseen.verdicts]
+    if foreseen.found.gone:
         with ExitStack() as stack:
             connection = stack.enter_context(comparison.connect(stack.enter_context(store.lake.scratch())))
             told = stack.enter_context(ledger.told(store.journal, store.lake, chosen.name))
             held = told_people(connection, told, None)
-        verdicts.append(guards.too_many_gone(chosen, gone=sum(found.gone.values()), told=held))
-    return [_sentence(each) for each in verdicts if each.stops]
+        verdicts.append(guards.too_many_gone(chosen, gone=sum(foreseen.found.gone.values()), told=held))
+    return [f"A guard would stop this: {each.happened} {each.remedy}" for each in verdicts if each.stops]
 
 
-@dataclass(frozen=True, slots=True)
-class Leaving:
-    """How many people would be taken away, by what would be done, and what the guards say to it."""
-
-    gone: dict[str, int]
-    verdicts: Sequence[guards.Verdict]
-
-
-def departing(store: Store, chosen: Sync, *, partitions: Sequence[str], tables: Lake) -> Leaving:
-    """Who would be unsubscribed, taken off lists, or deleted, one by one, before anything is sent."""
-    verdicts, leavers = departures.find(store, chosen, partitions=partitions, tables=tables)
-    counts: Counter[str] = Counter()
-    for each in leavers["why"].value_counts().to_pylist():
-        counts[departures.PAST[act_of(chosen, each["values"])]] += each["counts"]
-    return Leaving(dict(counts), verdicts)
-
-
-def _sentence(verdict: guards.Verdict) -> str:
-    return f"A guard would stop this: {verdict.happened} {verdict.remedy}"
-
-
-def _summed(screened: Sequence[Mapping[str, Any]], name: str) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for each in screened:
-        counts.update(each.get(name, {}))
-    return dict(counts)
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(total)

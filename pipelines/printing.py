@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
 def print_json(found: Mapping[str, Any]) -> None:
@@ -26,17 +27,44 @@ def say(*lines: str) -> None:
     sys.stderr.flush()
 
 
+def warn(*lines: str) -> None:
+    """Sentences that ask for something to be done, on stderr; yellow on a terminal."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for line in lines:
+        if line:
+            console.print(line, style="yellow" if console.is_terminal else None, markup=False)
+
+
+def title(text: str, *, fine: bool) -> None:
+    """One line on stdout: how it ended."""
+    _console().print(text, style="bold green" if fine else "bold red", markup=False)
+
+
 def show(title: str, rows: Sequence[tuple[str, str]], *, head: tuple[str, str] = ("", "")) -> None:
     """A table on stdout."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     table = Table(
-        title=title, title_justify="left", title_style="bold", show_header=any(head), box=None, pad_edge=False
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        show_header=any(head),
+        box=None,
+        pad_edge=False,
     )
     table.add_column(head[0])
     table.add_column(head[1], justify="right")
     for name, value in rows:
-        table.add_row(name, value)
-    console.print(table)
+        table.add_row(Text(name), _marked(value))
+    _console().print(table)
+
+
+def _marked(value: str) -> Text:
+    """The words of a verdict in its colour; everything else as it is."""
+    return Text(value, style={"fine": "green", "wrong": "bold red"}.get(value, ""))
+
+
+def _console() -> Console:
+    """A terminal as wide as it is; elsewhere lines that are never wrapped. NO_COLOR is heeded."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def show_rows(title: str, rows: Mapping[str, int], *, reasons: Mapping[str, int] | None = None) -> None:

@@ -19,9 +19,10 @@ from pipelines.abandoned import PROCESS_TAG, end_abandoned
 from resources.errors import EXIT_CODES
 from resources.lake import Lake
 from resources.process import this_process
-from resources.settings import Settings
+from resources.settings import Logs, Settings
 
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+LEVELS = {"text": "CRITICAL", "json": "DEBUG"}
+"""On a terminal a run is silent but for its progress; logs that machines read have all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def run_job(
     partition: str | None = None,
     config: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
+    logs: Logs = "text",
 ) -> Ran:
     """Run a job here and now; its failure is an outcome, not an exception."""
     end_abandoned(instance)
@@ -74,7 +76,7 @@ def run_job(
     result = job.execute_in_process(
         instance=instance,
         partition_key=partition,
-        run_config={**QUIET, **(config or {})},
+        run_config={"loggers": {"console": {"config": {"log_level": LEVELS[logs]}}}, **(config or {})},
         tags={PROCESS_TAG: this_process(), **(tags or {})},
         raise_on_error=False,
     )

@@ -1,20 +1,18 @@
 """`mailtrap-contacts sync`: run the job of a sync here and now, and say where every row went."""
 
 import json
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from assets.partitions import partitions_of
 from assets.rules.sync import Sync
-from pipelines import printing
+from pipelines import printing, watching
 from pipelines.definitions import build_definitions, read_syncs
 from pipelines.runs import Ran, instance_of, run_job, summary_of
 from resources import settings
 from resources.errors import EXIT_CODES, SettingsError
-from resources.journal import open_journal
 from resources.settings import Settings
 
 RANGE = "..."
@@ -32,28 +30,45 @@ def sync(
     """Run a sync; the exit code says how it ended."""
     known, syncs = settings.read(environ), read_syncs(environ)
     chosen = sync_named(syncs, sync)
-    tags, key = partition_tags(chosen, partition)
-    config: dict[str, Any] = {"full_resync": full}
+    asked = Asked(partition, full)
     if plan_file is not None:
-        config["plan_digest"] = planned_digest(plan_file, chosen)
+        asked = planned(plan_file, chosen, asked=asked)
+    tags, key = partition_tags(chosen, asked.partition)
     definitions = build_definitions(syncs, environ=environ)
-    with instance_of(known) as instance, progress(known, chosen, shown=not as_json):
+    with instance_of(known) as instance, watching.shown(known, chosen, quiet=as_json):
         ran = run_job(
             definitions,
             f"sync_{chosen.name}",
             instance=instance,
             partition=key,
             tags=tags,
-            config=_ops(chosen, config),
+            config=_ops(chosen, asked),
+            logs=known.logs,
         )
     return report(known, chosen, ran, as_json=as_json)
 
 
-def _ops(chosen: Sync, config: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run was asked to do: which partitions, in full or not, and the plan that it must keep to."""
+
+    partition: str | None
+    full: bool
+    plan_digest: str = ""
+
+
+def _ops(chosen: Sync, asked: Asked) -> dict[str, Any]:
     """Only contacts are compared, so only they can be sent in full or as planned."""
     if chosen.kind == "contacts":
-        return {"ops": {f"{chosen.name}__pending_contacts": {"config": dict(config)}}}
-    if config["full_resync"] or "plan_digest" in config:
+        full = {"full_resync": asked.full}
+        plan = {"plan_digest": asked.plan_digest, **full}
+        return {
+            "ops": {
+                f"{chosen.name}__departures": {"config": plan},
+                f"{chosen.name}__pending_contacts": {"config": full},
+            }
+        }
+    if asked.full or asked.plan_digest:
         raise SettingsError(
             f"{chosen.name} is a sync of {chosen.kind}.",
             "What it does is done once, for each event or request; there is nothing to send again or as planned.",
@@ -68,19 +83,28 @@ def report(known: Settings, chosen: Sync, ran: Ran, *, as_json: bool) -> int:
     if as_json:
         printing.print_json(summary)
     else:
-        printing.show_rows(
-            f"{chosen.name}: {ran.outcome}", summary["rows"], reasons=summary.get("rejected_by_reason")
-        )
-        printing.show(
-            "",
-            [
-                ("payloads", f"{summary['payloads']:,}"),
-                ("requests", f"{summary['requests']:,}"),
-                ("seconds", f"{summary['seconds']:,.1f}"),
-            ],
-        )
-    printing.say(ran.sentence)
+        show(chosen, summary, outcome=ran.outcome)
+    printing.warn(ran.sentence)
     return EXIT_CODES.get(summary["outcome"], 5) if ran.outcome == "ok" else ran.exit_code
+
+
+def show(chosen: Sync, summary: Mapping[str, Any], *, outcome: str) -> None:
+    """The summary as tables; of a run that ended before anything was counted, only its outcome."""
+    reasons = summary.get("rejected_by_reason")
+    printing.title(f"{chosen.name}: {outcome}", fine=outcome == "ok")
+    if not summary["rows"]["read"] and outcome != "ok":
+        return
+    printing.show_rows("", summary["rows"], reasons=reasons)
+    taken_away = [(f"{name}, one by one", f"{count:,}") for name, count in summary["gone"].items() if count]
+    printing.show(
+        "What it took",
+        [
+            *taken_away,
+            ("payloads", f"{summary['payloads']:,}"),
+            ("requests", f"{summary['requests']:,}"),
+            ("seconds", f"{summary['seconds']:,.1f}"),
+        ],
+    )
 
 
 def unfinished_summary(chosen: Sync, ran: Ran) -> dict[str, Any]:
@@ -144,55 +168,23 @@ def partition_tags(chosen: Sync, partition: str | None) -> tuple[dict[str, str],
     return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}, None
 
 
-def planned_digest(path: Path, chosen: Sync) -> str:
-    """What a plan file promised to send."""
+def planned(path: Path, chosen: Sync, *, asked: Asked) -> Asked:
+    """What a plan file promised: its partitions, whether everything was to be sent, and its digest."""
     try:
         plan = json.loads(path.read_text())
-        if plan["sync"] == chosen.name:
-            return str(plan["digest"])
+        promised = Asked(plan["partition"], bool(plan["full"]), str(plan["digest"]))
+        if plan["sync"] == chosen.name and asked in (promised_as(promised), Asked(None, False)):
+            return promised
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise SettingsError(
-        f"{path.name} is not a plan of {chosen.name}.",
-        "Only a file that `plan` wrote for this sync can be applied.",
+        f"{path.name} is not a plan of what was asked for.",
+        f"Only a file that `plan` wrote for {chosen.name}, with the same --partition and --full, can be applied.",
         f"Run: mailtrap-contacts plan {chosen.name} --out {path.name}",
     )
 
 
-@contextmanager
-def progress(known: Settings, chosen: Sync, *, shown: bool) -> Iterator[None]:
-    """A line that moves while a run sends, read from the journal; only on a terminal."""
-    import sys
-
-    if not shown or not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    ended = threading.Event()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        watcher = threading.Thread(target=_watch, args=(known, chosen, bars, ended), daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            watcher.join(timeout=2)
-
-
-def _watch(known: Settings, chosen: Sync, bars: Any, ended: threading.Event) -> None:
-    task = bars.add_task(f"{chosen.name}: reading and comparing", total=None)
-    known.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    journal = open_journal(known.journal)
-    try:
-        while not ended.wait(0.5):
-            newest = [each for each in journal.deliveries(chosen.name, latest=1) if each.state == "open"]
-            for delivery in newest:
-                done = sum(each.rows for each in journal.payloads(delivery, states=("finished", "refused")))
-                bars.update(
-                    task, description=f"{chosen.name}: rows proven", total=delivery.rows, completed=done
-                )
-    finally:
-        journal.close()
+def promised_as(promised: Asked) -> Asked:
+    """How one would ask for the same without a plan."""
+    first, _, last = (promised.partition or "").partition(RANGE)
+    return Asked(first if first and first == last else promised.partition, promised.full)

@@ -19,6 +19,7 @@ from resources.errors import SettingsError
 T = TypeVar("T")
 PathStyle = Literal["account", "plain"]
 Auth = Literal["bearer", "api-token"]
+Logs = Literal["text", "json"]
 
 # "You can import up to 50,000 contacts per request": Mailtrap's API reference, POST /contacts/imports
 MOST_ROWS_PER_PAYLOAD = 50_000
@@ -142,6 +143,11 @@ SETTINGS: tuple[Setting, ...] = (
         "Requests per seconds that Mailtrap allows over suppressions, shared by all processes.",
     ),
     Setting(
+        "MAILTRAP_PLAN_CONTACTS",
+        "",
+        "The contacts that the account's plan allows: a number. `plan` says when a sync would go beyond it.",
+    ),
+    Setting(
         "CONTACTS_POLL_SECONDS",
         "adaptive",
         "Seconds between two looks at an import or export; `adaptive` learns from how long earlier ones took.",
@@ -162,6 +168,11 @@ SETTINGS: tuple[Setting, ...] = (
         "The URL of an incoming webhook (Slack, Mattermost) that is told of failed runs and failed checks: ids, counts "
         "and sentences, never an address. Plain http:// is accepted for loopback only.",
         secret=True,
+    ),
+    Setting(
+        "CONTACTS_LOGS",
+        "text",
+        "How runs write their log: `text` for people, `json` for one JSON object a line on stderr.",
     ),
     Setting(
         "CONTACTS_KEEP_EXTRACTS_DAYS",
@@ -210,6 +221,8 @@ class Settings:
     timeout_seconds: float
     alert_webhook: str | None = field(default=None, repr=False)
     tombstones: str | None = None
+    plan_contacts: int | None = None
+    logs: Logs = "text"
     keep_days: Mapping[str, float] = field(default_factory=dict)
     """How long extracts, rejections, exports and summaries are kept."""
 
@@ -244,6 +257,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         "poll_seconds": given.read("CONTACTS_POLL_SECONDS", _seconds_or_adaptive),
         "job_deadline_seconds": given.read("CONTACTS_JOB_DEADLINE_SECONDS", _seconds),
         "timeout_seconds": given.read("CONTACTS_TIMEOUT_SECONDS", _seconds),
+        "plan_contacts": given.read_or_none("MAILTRAP_PLAN_CONTACTS", _whole_number),
+        "logs": given.read("CONTACTS_LOGS", _logs),
         "alert_webhook": given.read_or_none("CONTACTS_ALERT_WEBHOOK", _webhook),
         "keep_days": {each: given.read(f"CONTACTS_KEEP_{each.upper()}_DAYS", _days) for each in KEEP},
     }
@@ -398,6 +413,12 @@ def _auth(text: str) -> Auth:
     if text not in ("bearer", "api-token"):
         raise _UnfitError("is neither `bearer` nor `api-token`")
     return cast(Auth, text)
+
+
+def _logs(text: str) -> Logs:
+    if text not in ("text", "json"):
+        raise _UnfitError("is neither `text` nor `json`")
+    return cast(Logs, text)
 
 
 def _folder(text: str) -> Path:

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from assets.contacts import screen
-from assets.departures import depart, find
+from assets.departures import depart
+from assets.leavers import find
 from assets.partitions import WHOLE, file_of
 from assets.rules.sync import Consent
 from resources.errors import ConnectorError, GuardError, UnavailableError

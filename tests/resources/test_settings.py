@@ -34,6 +34,8 @@ VARIED: dict[str, tuple[str, str, object]] = {
     "MAILTRAP_CONTACTS_LIMIT": ("1000/60", "contacts_limit", Rate(1000, 60)),
     "MAILTRAP_TOKEN_LIMIT": ("5/0.5", "token_limit", Rate(5, 0.5)),
     "MAILTRAP_SUPPRESSIONS_LIMIT": ("20/60", "suppressions_limit", Rate(20, 60)),
+    "MAILTRAP_PLAN_CONTACTS": ("50000", "plan_contacts", 50_000),
+    "CONTACTS_LOGS": ("json", "logs", "json"),
     "CONTACTS_POLL_SECONDS": ("0.05", "poll_seconds", 0.05),
     "CONTACTS_JOB_DEADLINE_SECONDS": ("10", "job_deadline_seconds", 10),
     "CONTACTS_TIMEOUT_SECONDS": ("2.5", "timeout_seconds", 2.5),
@@ -79,7 +81,12 @@ def test_defaults_are_those_of_the_table() -> None:
     assert read(written) == read({}) == read({setting.name: "  " for setting in SETTINGS})
 
 
-DEFAULTS_AS_TEXT = set(BY_NAME) - {"MAILTRAP_API_TOKEN", "MAILTRAP_ACCOUNT_ID", "CONTACTS_KEY"}
+DEFAULTS_AS_TEXT = set(BY_NAME) - {
+    "MAILTRAP_API_TOKEN",
+    "MAILTRAP_ACCOUNT_ID",
+    "CONTACTS_KEY",
+    "MAILTRAP_PLAN_CONTACTS",
+}
 
 
 def test_lake_and_journal_follow_the_home() -> None:
@@ -121,6 +128,8 @@ WRONG = {
     "MAILTRAP_CONTACTS_LIMIT": ["200", "200/", "/60", "0/60", "200/0", "200/inf", "1.5/10"],
     "MAILTRAP_TOKEN_LIMIT": ["150 per 10"],
     "MAILTRAP_SUPPRESSIONS_LIMIT": ["10/nan"],
+    "MAILTRAP_PLAN_CONTACTS": ["0", "50k"],
+    "CONTACTS_LOGS": ["yes", "JSON lines"],
     "CONTACTS_POLL_SECONDS": ["often", "0"],
     "CONTACTS_JOB_DEADLINE_SECONDS": ["0", "inf", "1h"],
     "CONTACTS_TIMEOUT_SECONDS": ["nan", "-1"],
