@@ -20,6 +20,7 @@ from assets.rules import comparison, payload
 from assets.rules.address import hash_addresses, persons
 from assets.rules.comparison import Change, Told, Withheld
 from assets.rules.payload import ListIds
+from assets.rules.side_by_side import side_by_side
 from assets.rules.sync import Sync
 from resources.lake import Lake, ParquetSink
 
@@ -94,8 +95,13 @@ class Pending:
     def write(self, connection: duckdb.DuckDBPyConnection, sink: ParquetSink) -> None:
         """The pending contacts in the order of the accepted ones, so that equal input gives equal payloads."""
         for partition, path in self.accepted.items():
-            for contacts, rows in self._rows_where(path, np.isin(self._codes[partition], PENDING_CODES)):
-                sink.write(self._written(connection, contacts, partition=partition, rows=rows))
+            pending = self._rows_where(path, np.isin(self._codes[partition], PENDING_CODES))
+            written = side_by_side(
+                lambda batch, here=partition: self._written(connection.cursor(), *batch, partition=here),  # type: ignore[misc]
+                pending,
+            )
+            for table in written:
+                sink.write(table)
 
     def newer_unchanged(self) -> Iterator[tuple[str, pa.Table]]:
         """The contacts whose values Mailtrap has, but whose date has moved on."""
@@ -131,7 +137,7 @@ class Pending:
             first += batch.num_rows
 
     def _written(
-        self, connection: duckdb.DuckDBPyConnection, contacts: pa.Table, *, partition: str, rows: np.ndarray
+        self, connection: duckdb.DuckDBPyConnection, contacts: pa.Table, rows: np.ndarray, *, partition: str
     ) -> pa.Table:
         is_change = (self._codes[partition][rows] == Change.changed).astype(np.int8)
         table = {
