@@ -135,6 +135,24 @@ def export(**options: Any) -> int:
 
 
 @cli.command(
+    short_help="Which rows were refused, and what would mend them.",
+    epilog=_examples("rejections newsletter", "rejections newsletter --since 2026-01-31 --out refused.csv"),
+)
+@click.argument("sync")
+@click.option("--since", help="Only rows that were first refused on this day (yyyy-mm-dd, UTC) or later.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Also write them to this CSV, safe for spreadsheets."
+)
+@JSON
+@DEBUG
+def rejections(**options: Any) -> int:
+    """Which rows were refused, by column and reason, and what would mend them."""
+    from pipelines.rejected import rejections as run
+
+    return run(os.environ, **_without_debug(options))
+
+
+@cli.command(
     short_help="What Mailtrap has against what it was told.",
     epilog=_examples("drift newsletter", "drift newsletter --json"),
 )

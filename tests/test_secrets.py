@@ -19,6 +19,8 @@ SHAPES = {
     "a token or password": r"(?i)(?:token|secret|password|passwd|api[_-]?key)\b[\"']?\s*[:=]\s*[\"']?(?!\S*0123456789)(?=\S*[0-9])(?=\S*[a-z])[a-z0-9+/_-]{24,}",
     "a password in a URL": r"\b[a-z][a-z0-9+]+://[^\s/:@{}$<>\"'*]+:(?!pass|secret|x@|p@|pw|hunter2)[^\s/:@{}$<>\"'*]{8,}@",
 }
+
+
 def files() -> Iterator[Path]:
     """What is tracked, but for the lock file, which is full of hashes, and pictures."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
