@@ -32,8 +32,16 @@ def partitions_of(sync: Sync) -> dg.PartitionsDefinition[str] | None:
 
 
 def backfill_policy_of(sync: Sync) -> dg.BackfillPolicy | None:
-    """Many partitions in one run: one payload holds the contacts of many days."""
-    return None if sync.source.partition is None else dg.BackfillPolicy.single_run()
+    """Many days in one run, so that one payload holds the contacts of many; each bucket in a run of its own.
+
+    Buckets are for tables that are too much for one machine: their runs are spread over all there are.
+    """
+    match sync.source.partition:
+        case DayPartition():
+            return dg.BackfillPolicy.single_run()
+        case BucketPartition():
+            return dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
+    return None
 
 
 def partitions_of_run(context: dg.AssetExecutionContext) -> tuple[str, ...]:
