@@ -20,7 +20,17 @@ from resources.store.store import open_store
 from tests.assets.world import Row, step_by_step
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.assets.driver"])
+FORKS.set_forkserver_preload(
+    [
+        "tests.assets.driver",
+        # What a run imports only when it first needs it, and what would cost each of them half a second.
+        "sqlalchemy.dialects.sqlite",
+        "hypothesis.extra.pandas",
+        "pandera.accessors",
+        "pandera.backends.pandas.register",
+        "encodings.idna",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from resources.journal import Journal, open_journal
 from resources.lake import Lake
 from resources.local_mailtrap.clock import real_clock
 from resources.local_mailtrap.mailtrap import LocalMailtrap
+from resources.process import started
 from tests.assets.driver import Errand, start
 from tests.assets.proxy import Moment, Proxy, proxied
 from tests.assets.world import KEY, SYNC, Row, people
@@ -102,7 +103,10 @@ class Ordeal:
             while not victims:
                 time.sleep(0.001)
             os.kill(victims[0].pid or 0, signal.SIGKILL)
-            victims[0].join(PATIENCE_SECONDS)
+            while started(
+                victims[0].pid or 0
+            ):  # joining here too would take the exit code from who waits below
+                time.sleep(0.001)
 
         self.proxy.arm(kill, at=at, when=when, matching=matching)
         victims.append(self.begin())
