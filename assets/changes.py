@@ -38,6 +38,8 @@ from resources.mailtrap.client import MailtrapClient
 from resources.store.store import Store
 
 COMPRESSION = "lz4"
+READ_BY_POSITION = ("accepted_contacts", "no_consent", "source_rows")
+"""What a comparison reads more than once, and what must be of one piece."""
 
 
 class SyncConfig(dg.Config):
@@ -88,26 +90,60 @@ def pending_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         before = mailtrap.usage_counts.requests
         settle(mailtrap, store)
-        knowledge = known_about(mailtrap, store, sync)
-        lists = prepare(mailtrap, sync, names=names_in_rows(store.lake, sync, partitions_of_run(context)))
-        found = steady(
-            store.journal,
-            lambda: find_pending(
-                store,
-                sync,
-                partitions=partitions_of_run(context),
-                run_id=context.run.run_id,
-                knowledge=knowledge,
-                lists=lists,
-                resend=config.full_resync,
-                requests=mailtrap.usage_counts.requests - before,
-            ),
+        found = look_for_pending(
+            mailtrap,
+            store,
+            sync,
+            partitions=partitions_of_run(context),
+            run_id=context.run.run_id,
+            resend=config.full_resync,
+            requests=mailtrap.usage_counts.requests - before,
         )
         file = shown.of_pending_file(store.lake, found.path, gone=sum(found.gone.values()))
         rows = {name: metadata.of_rows(each) for name, each in found.by_partition.items()}
         return metadata.of_partitions(context, rows, of_run=file)
 
     return _pending_contacts
+
+
+def look_for_pending(
+    client: MailtrapClient,
+    store: Store,
+    sync: Sync,
+    *,
+    partitions: Sequence[str],
+    run_id: str,
+    resend: bool = False,
+    requests: int = 0,
+) -> Found:
+    """What is pending by what is known now; done again when the tables were rewritten meanwhile.
+
+    `requests` are those that the run made before, for its summary.
+    """
+    before = client.usage_counts.requests
+    knowledge = known_about(client, store, sync)
+    lists = prepare(client, sync, names=names_in_rows(store.lake, sync, partitions))
+    return steady(
+        store.journal,
+        lambda: find_pending(
+            store,
+            sync,
+            partitions=partitions,
+            run_id=run_id,
+            knowledge=knowledge,
+            lists=lists,
+            resend=resend,
+            requests=requests + client.usage_counts.requests - before,
+        ),
+        written=lambda: when_written(store.lake, sync, partitions=partitions),
+    )
+
+
+def when_written(lake: Lake, sync: Sync, *, partitions: Sequence[str]) -> dict[str, float]:
+    """When the tables that a comparison reads were written, in a form that differs when one is."""
+    wanted = {file_of(sync, table, partition) for table in READ_BY_POSITION for partition in partitions}
+    ages = (lake.ages(f"{sync.name}/{table}", now=0.0) for table in READ_BY_POSITION)
+    return {path: -age for each in ages for path, age in each.items() if path in wanted}
 
 
 def settle(client: MailtrapClient, store: Store, *, timing: Timing | None = None) -> None:
@@ -229,7 +265,7 @@ def find_pending(
             sink.note("facts", json.dumps(facts, sort_keys=True))
             rows = sink.rows
         if isinstance(sync.source.partition, DayPartition) and tables is store.lake:
-            _advance_dates(store, sync, pending)
+            _advance_dates(store, sync, pending, connection=connection)
     return Found(path, rows, by_partition, dict(gone))
 
 
@@ -378,17 +414,27 @@ def told_people(connection: duckdb.DuckDBPyConnection, told: Told, partition: st
     return int(found[0][0])
 
 
-def _advance_dates(store: Store, sync: Sync, pending: Pending) -> None:
-    """Values said again on a later day: older rows are stale from now on, without sending anything."""
-    tables: list[pa.Table] = []
-    for partition, rows in pending.newer_unchanged():
-        tables.append(_seen_again(rows, partition))
+def _advance_dates(
+    store: Store, sync: Sync, pending: Pending, *, connection: duckdb.DuckDBPyConnection
+) -> None:
+    """Values said again on a later day: older rows are stale from now on, without sending anything.
+
+    Judged against the ledger as it is at that moment: another run may have told Mailtrap something newer meanwhile.
+    """
+    tables = [_seen_again(rows, partition) for partition, rows in pending.newer_unchanged()]
     if not tables:
         return
+    seen = pa.concat_tables(tables)
     with store.journal.lease(f"ledger:{sync.name}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS) as lease:
-        rows = pa.concat_tables(tables)
-        path = ledger.write_part(store.lake, sync.name, rows)
-        store.journal.add_ledger_part(sync.name, path=path, rows=rows.num_rows, lease=lease)
+        is_noted = False
+        while not is_noted:
+            version = ledger.version(store.journal, sync.name)
+            with ledger.told(store.journal, store.lake, sync.name) as told:
+                rows = comparison.still_newer(connection, seen, told=told)
+            path = ledger.write_part(store.lake, sync.name, rows)
+            is_noted = not rows.num_rows or store.journal.add_ledger_part(
+                sync.name, path=path, rows=rows.num_rows, lease=lease, only_at=version
+            )
 
 
 def _seen_again(rows: pa.Table, partition: str) -> pa.Table:

@@ -17,16 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets import ledger, metadata, progress, refusals, retention, shown, summary
-from assets.changes import COMPRESSION, pace_of, settle_under, tombstones_as_file
+from assets.changes import COMPRESSION, look_for_pending, pace_of, settle_under, tombstones_as_file
 from assets.checks import against_former_runs, former_summaries, usual_specs
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Timing, Told
 from assets.failures import told_to_dagster
 from assets.freshness import freshness_of
-from assets.partitions import WHOLE, backfill_policy_of, label, partitions_of, partitions_of_run
+from assets.partitions import WHOLE, backfill_policy_of, file_of, label, partitions_of, partitions_of_run
 from assets.pending import PENDING_SCHEMA, ROWS_PER_GROUP
 from assets.rules import comparison, guards
 from assets.rules.comparison import Change
-from assets.rules.sync import Sync
+from assets.rules.sync import DayPartition, Sync
 from assets.summary import Sent, worst
 from resources.errors import ConnectorError, LakeError
 from resources.journal import Delivery
@@ -120,6 +120,8 @@ def send_pending(
         f"account:{account}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS, seconds=timing.lease_seconds
     ) as lease:
         settle_under(client, store, lease, timing=timing)
+        if fell_behind(store, sync, found):
+            found = look_for_pending(client, store, sync, partitions=partitions, run_id=run_id).path
         path, facts = up_to_date(store, sync, found, run_id=run_id)
         rows = store.lake.rows(path)
         delivery = store.journal.open_delivery(
@@ -194,6 +196,26 @@ def facts_of(lake: Lake, path: str) -> dict[str, Any]:
     """The numbers that were noted in a file of pending contacts."""
     found: dict[str, Any] = json.loads(lake.metadata(path).get("facts", "{}"))
     return found
+
+
+def fell_behind(store: Store, sync: Sync, path: str) -> bool:
+    """Whether an older day was told to Mailtrap since pending contacts were found, of people who were not pending then.
+
+    Only days can overtake each other; and a full resend sends everybody anyway.
+    """
+    facts = facts_of(store.lake, path)
+    if facts["resend"] or not isinstance(sync.source.partition, DayPartition):
+        return False
+    with contextlib.ExitStack() as stack:
+        after = ledger.told_after(store.journal, store.lake, sync.name, version=facts["ledger"])
+        told = stack.enter_context(after)
+        if told.base is None and not told.parts:
+            return False
+        accepted = [file_of(sync, "accepted_contacts", each) for each in facts["partitions"]]
+        files = [stack.enter_context(store.lake.local(each)) for each in accepted if store.lake.exists(each)]
+        connection = stack.enter_context(comparison.connect(stack.enter_context(store.lake.scratch())))
+        pending = stack.enter_context(store.lake.local(path))
+        return comparison.has_fallen_behind(connection, files, told=told, pending=pending)
 
 
 def up_to_date(store: Store, sync: Sync, path: str, *, run_id: str) -> tuple[str, dict[str, Any]]:

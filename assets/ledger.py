@@ -33,6 +33,16 @@ def told(journal: Journal, lake: Lake, sync: str, *, since: int | None = None) -
         yield _as_told([(part.base, stack.enter_context(lake.local(part.path))) for part in parts])
 
 
+@contextlib.contextmanager
+def told_after(journal: Journal, lake: Lake, sync: str, *, version: int) -> Iterator[Told]:
+    """At least what was told after a version; all of it when that has been merged meanwhile."""
+    parts = journal.ledger_parts(sync)
+    if not any(part.base and part.seq > version for part in parts):
+        parts = [part for part in parts if part.seq > version]
+    with contextlib.ExitStack() as stack:
+        yield _as_told([(part.base, stack.enter_context(lake.local(part.path))) for part in parts])
+
+
 def version(journal: Journal, sync: str) -> int:
     """A number that grows whenever the ledger of a sync does."""
     return max((part.seq for part in journal.ledger_parts(sync)), default=0)

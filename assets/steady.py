@@ -1,13 +1,14 @@
-"""Work over tables that an erasure may rewrite meanwhile: done again when one did.
+"""Work over tables that an erasure, or another run, may rewrite meanwhile: done again when one did.
 
-An erasure takes rows out of files that a run may just be reading, twice, by position. Runs do not wait for erasures,
-nor for one another: they look whether one came in between, and begin again. Not here: erasing (`erasure`).
+An erasure takes rows out of files that a run may just be reading, twice, by position; so does a run over the same
+partitions that makes these files anew. Runs do not wait for erasures, nor for one another: they look whether something
+came in between, and begin again. Not here: erasing (`erasure`).
 """
 
 from collections.abc import Callable
 from typing import TypeVar
 
-from resources.errors import ConnectorError, UnfinishedError
+from resources.errors import UnfinishedError
 from resources.journal import Journal
 
 T = TypeVar("T")
@@ -17,25 +18,28 @@ WAIT_SECONDS = 1800.0
 _TRIES = 5
 
 
-def steady(journal: Journal, work: Callable[[], T]) -> T:
-    """The result of work during which nothing was rewritten. The work can be done twice without harm."""
+def steady(journal: Journal, work: Callable[[], T], *, written: Callable[[], object] = lambda: None) -> T:
+    """The result of work during which nothing was rewritten. The work can be done twice without harm.
+
+    `written` says, in a value that can be compared, when the tables at hand were written.
+    """
     for _ in range(_TRIES):
-        before = _moment(journal)
+        before = _moment(journal, written)
         try:
             result = work()
-        except ConnectorError:
-            if _moment(journal) == before:
+        except Exception:
+            if _moment(journal, written) == before:
                 raise
         else:
-            if _moment(journal) == before:
+            if _moment(journal, written) == before:
                 return result
     raise UnfinishedError(
-        "People were erased all the while that the tables were being read.",
+        "The tables were rewritten all the while that they were being read.",
         "Nothing was sent.",
-        "Run again when the erasures have ended.",
+        "Run again when the erasures, or the other runs of this sync, have ended.",
     )
 
 
-def _moment(journal: Journal) -> tuple[int, float]:
+def _moment(journal: Journal, written: Callable[[], object]) -> tuple[tuple[int, float], object]:
     with journal.lease(ERASURE, wait_seconds=WAIT_SECONDS):
-        return journal.erasures()
+        return journal.erasures(), written()

@@ -340,10 +340,19 @@ class Journal:
         with self._reading() as connection:
             return [_part(row) for row in connection.execute(query).mappings()]
 
-    def add_ledger_part(self, sync: str, *, path: str, rows: int, lease: Lease) -> None:
-        """One more part, that overrules what was there."""
+    def add_ledger_part(
+        self, sync: str, *, path: str, rows: int, lease: Lease, only_at: int | None = None
+    ) -> bool:
+        """One more part, that overrules what was there; `only_at`: unless parts were added after that one."""
         with self._writing(lease) as connection:
+            if only_at is not None:
+                if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+                    connection.execute(sa.text("lock table ledger_parts in share row exclusive mode"))
+                newest = sa.select(sa.func.coalesce(sa.func.max(_ledger_parts.c.seq), 0))
+                if connection.execute(newest.where(_ledger_parts.c.sync == sync)).scalar_one() != only_at:
+                    return False
             connection.execute(_ledger_parts.insert().values(sync=sync, path=path, rows=rows, base=False))
+            return True
 
     def replace_ledger_parts(
         self, sync: str, former: Sequence[LedgerPart], *, path: str, rows: int, lease: Lease

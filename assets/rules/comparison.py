@@ -170,6 +170,32 @@ def overtaken(
     yield from connection.sql(query).to_arrow_reader(100_000)
 
 
+def still_newer(connection: duckdb.DuckDBPyConnection, rows: pa.Table, *, told: Told) -> pa.Table:
+    """Of ledger rows that only move a date on, those that still do: Mailtrap has these values, and was told no later."""
+    connection.register("again", rows)
+    query = f"""
+        select again.* from again join ({told_sql(told)}) told using (address_hash)
+        where told.fingerprint = again.fingerprint and (told.as_of is null or told.as_of < again.as_of)
+    """
+    found = connection.sql(query).to_arrow_table()
+    connection.unregister("again")
+    return found.cast(TOLD_SCHEMA)
+
+
+def has_fallen_behind(
+    connection: duckdb.DuckDBPyConnection, accepted: Sequence[Path], *, told: Told, pending: Path
+) -> bool:
+    """Whether Mailtrap was told older values of somebody who was not pending: then the comparison is no longer true."""
+    if not accepted or (told.base is None and not told.parts):
+        return False
+    query = f"""
+        select 1 from ({_accepted(accepted)}) here join ({told_sql(told)}) told using (address_hash)
+        where here.newest and told.fingerprint is distinct from here.fingerprint and told.as_of < here.as_of
+          and address_hash not in (select address_hash from read_parquet({quoted(str(pending))})) limit 1
+    """
+    return bool(connection.sql(query).fetchall())
+
+
 def differing(
     connection: duckdb.DuckDBPyConnection, before: Path, after: Path, *, among: Path, columns: Sequence[str]
 ) -> dict[str, int]:

@@ -41,7 +41,7 @@ FAST = {
     "contacts_limit": 1_000_000,
     "suppressions_limit": 1_000_000,
 }
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 180.0
 
 
 @dataclass(slots=True)

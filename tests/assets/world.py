@@ -13,12 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from assets.changes import find_pending, known_about, names_in_rows, settle
+from assets.changes import look_for_pending, settle
 from assets.contacts import screen
 from assets.delivery import Timing
 from assets.imports import send_pending
 from assets.partitions import WHOLE, file_of
-from assets.preparation import knowing_lists, prepare
+from assets.preparation import knowing_lists
 from assets.rules.sync import Consent, FieldRule, Limit, Lists, Source, Sync
 from assets.summary import Sent
 from resources.database import open_engine
@@ -81,11 +81,7 @@ def step_by_step(
         screened = knowing_lists(client, sync)
         screen(store.lake, screened, partition=partition, key=store.key, now=datetime(2026, 6, 1, tzinfo=UTC))
     settle(client, store, timing=timing)
-    knowledge = known_about(client, store, sync)
-    lists = prepare(client, sync, names=names_in_rows(store.lake, sync, partitions))
-    find_pending(
-        store, sync, partitions=partitions, run_id=run_id, knowledge=knowledge, lists=lists, resend=resend
-    )
+    look_for_pending(client, store, sync, partitions=partitions, run_id=run_id, resend=resend)
     return send_pending(client, store, sync, partitions=partitions, run_id=run_id, timing=timing)
 
 
