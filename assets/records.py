@@ -25,7 +25,7 @@ from assets.rules.examples import as_contacts
 from assets.rules.screening import screen
 from assets.rules.sync import Sync
 from assets.rules.traces import People, is_of
-from assets.source_rows import relation_of
+from assets.sources import relation_of
 from resources.errors import ConnectorError
 from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient

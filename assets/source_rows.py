@@ -9,13 +9,14 @@ import pyarrow as pa
 from assets import metadata, shown
 from assets.failures import told_to_dagster
 from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run, window_of
-from assets.rules.sync import Source, Sync
+from assets.rules.sync import Sync
 from assets.rules.traces import People, is_of
+from assets.sources import relation_of, resource_of, source_of
 from assets.steady import steady
 from assets.warehouse_tables import key_of
 from resources.lake import Lake
 from resources.store.store import Store
-from resources.warehouses.contract import Files, Query, Relation, Table, Warehouse
+from resources.warehouses.contract import Warehouse
 
 COMPRESSION = "lz4"  # read once, soon, and then gone: speed counts
 
@@ -33,23 +34,22 @@ def source_rows(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         deps=[key_of(sync)],
         partitions_def=partitions_of(sync),
         backfill_policy=backfill_policy_of(sync),
+        required_resource_keys={"store", *filter(None, [resource_of(sync)])},
         description="Rows as the warehouse gave them: the columns that the sync names, nothing else.",
     )
     @told_to_dagster
-    def _source_rows(
-        context: dg.AssetExecutionContext,
-        warehouse: dg.ResourceParam[Warehouse],
-        store: dg.ResourceParam[Store],
-    ) -> dg.MaterializeResult[None]:
-        counts = {
-            partition: steady(
-                store.journal,
-                lambda partition=partition: extract(  # type: ignore[misc]
-                    warehouse, store.lake, sync, partition=partition, erased=erased_people(store)
-                ),
-            )
-            for partition in partitions_of_run(context)
-        }
+    def _source_rows(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        store: Store = context.resources.store
+        with source_of(context, sync) as warehouse:
+            counts = {
+                partition: steady(
+                    store.journal,
+                    lambda partition=partition: extract(  # type: ignore[misc]
+                        warehouse, store.lake, sync, partition=partition, erased=erased_people(store)
+                    ),
+                )
+                for partition in partitions_of_run(context)
+            }
         facts = {key: shown.of_source_rows(store.lake, sync, key, rows=rows) for key, rows in counts.items()}
         return metadata.of_partitions(context, facts)
 
@@ -89,12 +89,3 @@ def _without(batch: pa.RecordBatch, erased: People | None, *, email: str) -> pa.
         return batch
     theirs = is_of(pa.Table.from_batches([batch]), erased, email=email)
     return batch.filter(pa.array(~theirs)) if theirs.any() else batch
-
-
-def relation_of(source: Source) -> Relation:
-    """What the warehouse shall read."""
-    if source.query is not None:
-        return Query(source.query)
-    if source.file is not None:
-        return Files(source.file, source.csv)
-    return Table(source.table or "")

@@ -12,16 +12,17 @@ from assets.preparation import inspected
 from assets.rules.examples import example_problems
 from assets.rules.preflight import source_problems
 from assets.rules.sync import Sync
-from assets.source_rows import relation_of
+from assets.sources import relation_of
 from pipelines import printing
 from pipelines.definitions import read_syncs
+from pipelines.sources import opened_source
 from pipelines.syncing import sync_named
 from resources import settings
 from resources.errors import ConnectorError
 from resources.mailtrap.client import MailtrapClient
 from resources.mailtrap.session import open_client
 from resources.settings import Settings
-from resources.warehouses import Warehouse, connect
+from resources.warehouses import connect
 
 T = TypeVar("T")
 
@@ -69,29 +70,33 @@ def _findings(environ: Mapping[str, str], name: str | None) -> list[Finding]:
     for each in chosen or ():
         problems = tuple(str(problem) for problem in example_problems(each, now=datetime.now(UTC)))
         found.append(Finding(f"{each.name}: examples", problems, 2 if problems else 0))
-    _warehouse(found, known, chosen or ())
+    _sources(found, known, environ, chosen or ())
     _account(found, known, chosen or ())
     return found
 
 
-def _warehouse(found: list[Finding], known: Settings, syncs: tuple[Sync, ...]) -> None:
-    warehouse = _looked(found, "warehouse", lambda: connect(known.warehouse))
-    if warehouse is None:
-        return
-    try:
-        for each in syncs:
-            _source(found, warehouse, each)
-    finally:
-        warehouse.close()
+def _sources(
+    found: list[Finding], known: Settings, environ: Mapping[str, str], syncs: tuple[Sync, ...]
+) -> None:
+    elsewhere = tuple(sync for sync in syncs if sync.source.is_asset or sync.source.warehouse)
+    if not syncs or elsewhere != syncs:
+        reached = _looked(found, "warehouse", lambda: _reached(known.warehouse))
+        syncs = syncs if reached else elsewhere  # one complaint is enough
+    for sync in syncs:
+
+        def look(sync: Sync = sync) -> tuple[str, ...]:
+            with opened_source(sync, environ) as warehouse:
+                columns = warehouse.columns(relation_of(sync.source))
+            return tuple(str(each) for each in source_problems(sync, columns))
+
+        problems = _looked(found, f"{sync.name}: source", look)
+        if problems:
+            found[-1] = Finding(f"{sync.name}: source", problems, 2)
 
 
-def _source(found: list[Finding], warehouse: Warehouse, sync: Sync) -> None:
-    def look() -> tuple[str, ...]:
-        return tuple(str(each) for each in source_problems(sync, warehouse.columns(relation_of(sync.source))))
-
-    problems = _looked(found, f"{sync.name}: source", look)
-    if problems:
-        found[-1] = Finding(f"{sync.name}: source", problems, 2)
+def _reached(url: str) -> bool:
+    connect(url).close()
+    return True
 
 
 def _account(found: list[Finding], known: Settings, syncs: tuple[Sync, ...]) -> None:

@@ -22,9 +22,10 @@ from pydantic import BaseModel, ConfigDict
 from assets.rules.sync import Sync, SyncFileError
 from assets.rules.sync_file import parse_sync
 from assets.rules.sync_file.schema import sync_schema
-from pipelines.definitions import assets_of, mailtrap_assets, resources_from
+from pipelines.definitions import assets_of, mailtrap_assets, named_warehouses, resources_from
 from pipelines.jobs import export_job, full_resync_job, sync_job
 from pipelines.schedules import schedule_of
+from pipelines.sensors import triggers_of
 from resources.errors import SettingsError
 
 
@@ -55,12 +56,14 @@ class MailtrapContactSync(dg.Component):
         return cls(sync_of(dict(resolved), place=f"{context.path.name}/defs.yaml"))
 
     def build_defs(self, context: ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
-        """The tables, jobs and schedule of this sync."""
+        """The tables, jobs, schedule and sensors of this sync, and the warehouse that it names."""
         job = sync_job(self.sync)
         return dg.Definitions(
             assets=assets_of(self.sync),
             jobs=[job, full_resync_job(self.sync)],
             schedules=[schedule_of(self.sync, job)] if self.sync.schedule else [],
+            sensors=triggers_of(self.sync, job),
+            resources=named_warehouses([self.sync], os.environ),
         )
 
 

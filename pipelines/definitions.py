@@ -4,6 +4,7 @@ Dagster loads `defs`; the command and the tests call `build_definitions`. Readin
 happens here and nowhere below.
 """
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from assets.requests import requests
 from assets.rules.sync import Kind, Sync, SyncFileError
 from assets.rules.sync_file import load_syncs
 from assets.source_rows import source_rows
+from assets.sources import resource_of
 from assets.warehouse_tables import warehouse_tables
 from pipelines.alerts import alert_on_failure, alert_on_warnings
 from pipelines.erasing import erase_people_job
@@ -84,7 +86,7 @@ def build_definitions(
             retention_schedule(expired),
         ],
         sensors=[*sensors_of(found, jobs), alert_on_failure(), alert_on_warnings()],
-        resources={**resources_from(environ), **(resources or {})},
+        resources={**resources_from(environ), **named_warehouses(found, environ), **(resources or {})},
         executor=dg.in_process_executor,
         loggers=loggers_from(environ),
     )
@@ -176,6 +178,21 @@ def resources_from(environ: Mapping[str, str]) -> dict[str, Any]:
         "mailtrap": MailtrapResource(**given(MAILTRAP)),
         "alerts": AlertsResource(**given({"webhook": "CONTACTS_ALERT_WEBHOOK"})),
     }
+
+
+def named_warehouses(syncs: Sequence[Sync], environ: Mapping[str, str]) -> dict[str, WarehouseResource]:
+    """The warehouses that syncs name by a variable of their own, beside the one of CONTACTS_WAREHOUSE."""
+    named = {resource_of(sync): sync.source.warehouse for sync in syncs if sync.source.warehouse}
+    return {
+        resource: _warehouse_of(variable, is_set=bool(environ.get(variable, "").strip()))
+        for resource, variable in named.items()
+        if resource and variable
+    }
+
+
+@functools.cache  # two components may name the same one, and Dagster takes only one object for a name
+def _warehouse_of(variable: str, *, is_set: bool) -> WarehouseResource:
+    return WarehouseResource(url=dg.EnvVar(variable) if is_set else "", variable=variable)
 
 
 defs = build_definitions()

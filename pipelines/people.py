@@ -14,18 +14,16 @@ from typing import Any
 
 from assets import erasure
 from assets.records import Person, Record, everything, explained
-from assets.rules.sync import Sync
 from assets.rules.traces import read_address
 from pipelines import printing
 from pipelines.definitions import build_definitions, read_syncs
 from pipelines.erasing import JOB, STEP, checked_path, neither_or_both
-from pipelines.planning import Ground, standing
+from pipelines.planning import standing
 from pipelines.runs import instance_of, run_job
+from pipelines.sources import opened_source
 from resources import settings
 from resources.errors import EXIT_CODES, SettingsError
 from resources.lake import Lake
-from resources.warehouses import connect
-from resources.warehouses.contract import Warehouse
 
 
 def access(environ: Mapping[str, str], *, email: str) -> int:
@@ -43,7 +41,7 @@ def explain(environ: Mapping[str, str], *, email: str, as_json: bool = False) ->
     known, syncs = settings.read(environ), read_syncs(environ)
     address = address_of(email)
     with standing(known) as ground, ExitStack() as stack:
-        pairs = [(sync, _warehouse(environ, sync, ground, stack)) for sync in syncs]
+        pairs = [(sync, stack.enter_context(opened_source(sync, environ))) for sync in syncs]
         person = Person.of(address, key=ground.store.key)
         found = explained(ground.client, ground.store, person, syncs=pairs, now=datetime.now(UTC))
     if as_json:
@@ -168,15 +166,6 @@ def _at_mailtrap(found: Record) -> Iterator[str]:
         yield f"Mailtrap has the contact now: {contact['status']}, lists {list(contact['list_ids'])}"
     for each in found["exported"]:
         yield f"the latest export has it: {each.get('status')}"
-
-
-def _warehouse(environ: Mapping[str, str], sync: Sync, ground: Ground, stack: ExitStack) -> Warehouse:
-    url = environ.get(sync.source.warehouse or "", "")
-    if not url:
-        return ground.warehouse
-    warehouse = connect(url)
-    stack.callback(warehouse.close)
-    return warehouse
 
 
 def _print(found: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ from assets.source_rows import erased_people, extract
 from pipelines import printing
 from pipelines.definitions import read_syncs
 from pipelines.foretelling import foretold
+from pipelines.sources import opened_source
 from pipelines.syncing import RANGE, partition_tags, sync_named
 from pipelines.watching import left_of_limit
 from resources import settings
@@ -35,7 +36,7 @@ from resources.mailtrap.client import MailtrapClient
 from resources.mailtrap.session import open_client
 from resources.settings import Settings
 from resources.store.store import Store, open_store
-from resources.warehouses import Warehouse, connect
+from resources.warehouses import Warehouse
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,6 @@ class Ground:
     known: Settings
     client: MailtrapClient
     store: Store
-    warehouse: Warehouse
 
 
 def plan(
@@ -61,8 +61,9 @@ def plan(
     """Say what `sync` would do."""
     known = settings.read(environ)
     chosen = sync_named(read_syncs(environ), sync)
-    with standing(known) as ground:
-        found = planned(ground, chosen, partitions=partitions_wanted(chosen, partition), full=full)
+    with standing(known) as ground, opened_source(chosen, environ) as source:
+        wanted = partitions_wanted(chosen, partition)
+        found = planned(ground, chosen, source=source, partitions=wanted, full=full)
     if out is not None:
         out.write_text(json.dumps(found, indent=1) + "\n")
     if picture is not None:
@@ -78,7 +79,7 @@ def plan(
 
 @contextmanager
 def standing(known: Settings) -> Iterator[Ground]:
-    """Client, store and warehouse, open for as long as the block takes."""
+    """Client and store, open for as long as the block takes."""
     with ExitStack() as stack:
         store = stack.enter_context(
             open_store(
@@ -94,9 +95,7 @@ def standing(known: Settings) -> Iterator[Ground]:
             )
         )
         client = stack.enter_context(open_client(known))
-        warehouse = connect(known.warehouse)
-        stack.callback(warehouse.close)
-        yield Ground(known, client, store, warehouse)
+        yield Ground(known, client, store)
 
 
 def partitions_wanted(chosen: Sync, partition: str | None) -> tuple[str, ...]:
@@ -112,18 +111,18 @@ def partitions_wanted(chosen: Sync, partition: str | None) -> tuple[str, ...]:
     return tuple(keys[keys.index(first) : keys.index(last) + 1])
 
 
-def planned(ground: Ground, chosen: Sync, *, partitions: Sequence[str], full: bool = False) -> dict[str, Any]:
+def planned(
+    ground: Ground, chosen: Sync, *, source: Warehouse, partitions: Sequence[str], full: bool = False
+) -> dict[str, Any]:
     """The plan as numbers."""
     began, store = datetime.now(UTC), ground.store
     if chosen.kind != "contacts":
         limit = ground.known.contacts_limit
-        return foretold(
-            ground.client, store, ground.warehouse, chosen=chosen, partitions=partitions, limit=limit
-        )
+        return foretold(ground.client, store, source, chosen=chosen, partitions=partitions, limit=limit)
     with store.lake.scratch() as folder:
         tables, knowing = Lake(folder), knowing_lists(ground.client, chosen)
         for partition in partitions:
-            extract(ground.warehouse, tables, chosen, partition=partition, erased=erased_people(store))
+            extract(source, tables, chosen, partition=partition, erased=erased_people(store))
             contacts.screen(tables, knowing, partition=partition, key=store.key, now=began)
         foreseen = foresee(ground.client, store, chosen, partitions=partitions, tables=tables, resend=full)
         rows = _added(foreseen.found.by_partition.values())

@@ -16,7 +16,7 @@ import dagster as dg
 
 from assets.partitions import WHOLE
 from assets.rules.sync import Sync
-from assets.source_rows import relation_of
+from assets.sources import fitting, relation_of
 from pipelines.abandoned import end_abandoned
 from pipelines.jobs import SYNC_TAG
 from pipelines.schedules import requests_of
@@ -162,7 +162,8 @@ def state_of_files(warehouse: Warehouse, sync: Sync) -> tuple[str, float]:
     """What the files of a source are, as text that differs when they do, and when the newest changed."""
     relation = relation_of(sync.source)
     assert isinstance(relation, Files)
-    given = warehouse if isinstance(warehouse, FilesWarehouse) else FilesWarehouse("files:")
+    given = fitting(sync, warehouse)
+    assert isinstance(given, FilesWarehouse)
     with closing(given):
         files = given.files(relation)
     names = hashlib.sha256(
@@ -176,8 +177,15 @@ def sensors_of(syncs: Sequence[Sync], jobs: "Jobs") -> list[Any]:
     """Every sensor that sets off runs."""
     return [
         *([unfinished_imports(syncs, jobs)] if syncs else []),
-        *(upstream_sensor(sync, jobs[sync.name]) for sync in syncs if sync.source.asset),
-        *(file_sensor(sync, jobs[sync.name]) for sync in syncs if sync.source.file),
+        *(trigger for sync in syncs for trigger in triggers_of(sync, jobs[sync.name])),
+    ]
+
+
+def triggers_of(sync: Sync, job: "UnresolvedAssetJobDefinition") -> list[dg.SensorDefinition]:
+    """What sets this sync off besides its schedule: its upstream asset, its files."""
+    return [
+        *([upstream_sensor(sync, job)] if sync.source.asset else []),
+        *([file_sensor(sync, job)] if sync.source.file else []),
     ]
 
 

@@ -52,7 +52,7 @@ class CsvDialect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where the rows come from: exactly one of table, query and file."""
+    """Where the rows come from: exactly one of table, query and file, or the rows of an asset."""
 
     table: str | None = None
     query: str | None = None
@@ -64,6 +64,11 @@ class Source:
     partition: DayPartition | BucketPartition | None = None
     warehouse: str | None = None
     """The name of the environment variable that holds the warehouse URL; none: CONTACTS_WAREHOUSE."""
+
+    @property
+    def is_asset(self) -> bool:
+        """Whether the rows are those of the asset, instead of a table that the asset makes."""
+        return self.asset is not None and self.table is self.query is self.file is None
 
 
 @dataclass(frozen=True, slots=True)

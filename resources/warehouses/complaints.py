@@ -186,7 +186,7 @@ def unexpected(warehouse: str, code: str) -> WarehouseError:
 
 
 def _as_beginning(words: str) -> str:
-    return words[:1].upper() + words[1:] if words.startswith(("table ", "the ")) else words
+    return words[:1].upper() + words[1:] if words.startswith(("table ", "the ", "asset ")) else words
 
 
 def code_of(error: BaseException) -> str:

@@ -4,7 +4,7 @@
 `gs://…`, `abfs://…` are folders in object stores (by pyarrow, or by fsspec where that is installed).
 A relation is a file, a folder, or a pattern with `*`, `?` and `**`, relative to it; or a URL of its own.
 
-Here: which files there are, the columns that their folders give, windows. One state of the files is read:
+Here: which files there are, and the columns that their folders give. One state of the files is read:
 each is listed once for the whole connection, and one that changes afterwards is an error. Formats are in
 `file_formats.py`.
 """
@@ -15,16 +15,15 @@ import functools
 import importlib
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-import duckdb
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from resources.errors import WarehouseError
-from resources.warehouses import complaints, plain, statement
+from resources.warehouses import complaints, plain, statement, windows
 from resources.warehouses.contract import (
     ROWS_PER_BATCH,
     STATEMENT_TIMEOUT_SECONDS,
@@ -34,9 +33,7 @@ from resources.warehouses.contract import (
     Relation,
     Window,
 )
-from resources.warehouses.duckdb import GRAMMAR
 from resources.warehouses.file_formats import Format, SourceFile, format_of
-from resources.warehouses.statement import Column
 
 NAME = "The folder of files"
 _WILD = re.compile(r"[*?\[]")
@@ -89,7 +86,7 @@ class FilesWarehouse:
         schema = pa.schema([pa.field(name, plain.plain_type(chosen[name].type)) for name in needed])
         rows = _rows(found, files, schema, window=window, rows_per_batch=rows_per_batch)
         if window:
-            rows = _inside(plain.even(rows, rows_per_batch=rows_per_batch), window, schema)
+            rows = windows.inside(plain.even(rows, rows_per_batch=rows_per_batch), window, schema)
         wanted = (batch.select(list(columns)) for batch in rows)
         plain_schema = pa.schema([schema.field(name) for name in columns])
         yield plain.stream(complaints.guarded(wanted, complain), plain_schema, rows_per_batch=rows_per_batch)
@@ -178,26 +175,6 @@ class _Part:
             yield pa.RecordBatch.from_arrays(
                 [columns[self._names[name]] for name in self._wanted], names=self._wanted
             )
-
-
-def _inside(batches: Iterable[pa.RecordBatch], window: Window, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows of the window, by DuckDB, so that a bucket here is the same as in any other warehouse."""
-    column = Column(window.column, "text", schema.field(window.column).type)
-    source = "batch"
-    if isinstance(window, Days) and column.plain == plain.TEXT:
-        name = statement.quoted(column.name, "duckdb")
-        column = Column(_MOMENT, "text", plain.INSTANT)
-        moment = statement.quoted(_MOMENT, "duckdb")
-        source = f"(SELECT *, CAST(nullif(trim({name}), '') AS TIMESTAMPTZ) AS {moment} FROM batch)"
-    listed = ", ".join(statement.quoted(name, "duckdb") for name in schema.names)
-    sql = f"SELECT {listed} FROM {source}{statement.where(window, column, GRAMMAR)}"
-    with duckdb.connect(config={"threads": "1"}) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        for batch in batches:
-            cursor = connection.cursor()
-            cursor.register("batch", pa.Table.from_batches([batch]))
-            yield from cursor.sql(sql).to_arrow_table().cast(schema).to_batches()
-            cursor.close()
 
 
 def _located(url: str) -> tuple[pafs.FileSystem, str]:
@@ -307,8 +284,6 @@ def _translate(error: Exception, *, pattern: str) -> WarehouseError:
         )
     if isinstance(error, PermissionError) or "ACCESS_DENIED" in words or "Forbidden" in words:
         return complaints.no_permission(pattern, grant="Give this user the right to list and read the files.")
-    if isinstance(error, duckdb.ConversionException):
-        return complaints.values_refused("The window by day", code)
     if isinstance(error, pa.ArrowInvalid) or any(said in words for said in _BROKEN):
         return WarehouseError(
             f"A file of {pattern} is damaged, cut short, or not what its name says.",
@@ -321,7 +296,6 @@ def _translate(error: Exception, *, pattern: str) -> WarehouseError:
     return complaints.unexpected(NAME, code)
 
 
-_MOMENT = "moment of the window"
 _BROKEN = (
     "Truncated compressed stream",
     "zlib",

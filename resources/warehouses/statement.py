@@ -98,9 +98,11 @@ def find_window_column(window: Window | None, columns: Sequence[Column], relatio
     return find_columns([window.column], columns, relation=relation)[0] if window else None
 
 
-def in_words(relation: Relation | None) -> str:
-    """The relation in a sentence."""
+def in_words(relation: Relation | str | None) -> str:
+    """The relation in a sentence; one that has words of its own keeps them."""
     match relation:
+        case str():
+            return relation
         case Table(name):
             return f"table {name}"
         case Files(pattern):
@@ -108,7 +110,7 @@ def in_words(relation: Relation | None) -> str:
     return "the query"
 
 
-def pick(wanted: Sequence[str], known: Mapping[str, Item], *, relation: Relation) -> dict[str, Item]:
+def pick(wanted: Sequence[str], known: Mapping[str, Item], *, relation: Relation | str) -> dict[str, Item]:
     """What is known under each wanted name: exactly, else by the only one that differs just in capitals."""
     folded: dict[str, list[str]] = {}
     for name in known:

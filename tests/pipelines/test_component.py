@@ -74,6 +74,29 @@ def test_a_value_can_come_from_the_environment(
         assert component.sync.source.table == "marts.other_table"
 
 
+def test_a_sync_of_the_project_s_own_asset_is_set_off_by_it(project: DefsFolderSandbox) -> None:
+    """`asset` alone: no warehouse is asked for, the asset is shown upstream, and a sensor waits for it."""
+    put(project, "account")
+    text = SHIPPED.read_text().replace("table: marts.newsletter_subscribers", "asset: marts/people")
+    put(project, "newsletter", text)
+    with project.build_all_defs() as definitions:
+        assert "newsletter_upstream" in {sensor.name for sensor in definitions.sensors or ()}
+        graph, key = definitions.resolve_asset_graph(), dg.AssetKey(["newsletter", "source_rows"])
+        assert graph.get(key).parent_keys == {dg.AssetKey(["marts", "people"])}
+        asset = definitions.get_repository_def().assets_defs_by_key[key]
+        assert "warehouse" not in asset.required_resource_keys
+
+
+def test_two_syncs_may_name_the_same_warehouse(project: DefsFolderSandbox) -> None:
+    """Dagster takes only one resource for a name."""
+    put(project, "account")
+    for name in ("newsletter", "customers"):
+        text = SHIPPED.read_text().replace("sync: newsletter", f"sync: {name}")
+        put(project, name, text.replace("  table:", "  warehouse: CRM_URL\n  table:"))
+    with project.build_all_defs() as definitions:
+        assert "warehouse_crm_url" in (definitions.resources or {})
+
+
 def test_what_is_wrong_is_said_by_key(project: DefsFolderSandbox) -> None:
     """The same judge as for sync files, in the same words."""
     folder = put(project, "newsletter", SHIPPED.read_text().replace("mode: upsert", "mode: upserd"))

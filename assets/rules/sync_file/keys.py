@@ -82,7 +82,7 @@ _SOURCE = Block(
         Key(
             "asset",
             Text("an asset key, `dbt/model`", pattern=r"[A-Za-z0-9_.\-]+(/[A-Za-z0-9_.\-]+)*"),
-            "The Dagster asset that makes the table: shown upstream, and run after.",
+            "The Dagster asset that makes the table: shown upstream, and run after. Alone: its rows are the source.",
         ),
         Key(
             "warehouse",
@@ -237,7 +237,12 @@ SYNC: Final = Block(
             "E-mail addresses, or teams as `team:growth`; shown in the Dagster UI.",
             default="none",
         ),
-        Key("source", _SOURCE, "Where the rows come from: one of `table`, `query`, `file`.", required=True),
+        Key(
+            "source",
+            _SOURCE,
+            "Where the rows come from: one of `table`, `query`, `file`, or `asset` alone.",
+            required=True,
+        ),
         Key("email", COLUMN, "The column with the address.", required=True),
         Key(
             "consent",

@@ -100,17 +100,20 @@ def _schedule(sync: Given, report: Report) -> None:
 
 def _source(source: Given, report: Report) -> None:
     kinds = [key for key in ("table", "query", "file") if key in source]
-    if len(kinds) != 1:
+    is_asset = not kinds and "asset" in source
+    if len(kinds) != 1 and not is_asset:
         happened = (
             "says nowhere where the rows are." if not kinds else f"names {listed(kinds, last='and')} at once."
         )
-        report.add(source.line, "source", (happened, "Give exactly one of `table`, `query` and `file`."))
-    if "csv" in source and "file" not in source:
+        remedy = "Give exactly one of `table`, `query` and `file`, or `asset` alone."
+        report.add(source.line, "source", (happened, remedy))
+    if "csv" in source and "file" not in source and not is_asset:
         source.problem(
             report, "csv", ("describes files, but the source is none.", "Remove it, or use `file`.")
         )
-    if "warehouse" in source and "file" in source:
-        source.problem(report, "warehouse", ("means nothing for files.", "Remove it."))
+    if "warehouse" in source and ("file" in source or is_asset):
+        of = "files" if "file" in source else "the rows of an asset"
+        source.problem(report, "warehouse", (f"means nothing for {of}.", "Remove it."))
     _query(source, report)
     _csv(source, report)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import duckdb
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from resources.errors import WarehouseError
 from resources.warehouses import Bucket, Days, Files, Query, Relation, Table, Warehouse, Window, connect
 from resources.warehouses.bigquery import BigQueryWarehouse
+from resources.warehouses.frames import FramesWarehouse, Part
 from resources.warehouses.plain import PLAIN_TYPES
 from resources.warehouses.snowflake import SnowflakeWarehouse
 from tests.postgres import Server
@@ -196,12 +198,23 @@ def tutorial_case(folder: Path, _server: object) -> Case:
     )
 
 
+def frames_case(folder: Path, _server: object) -> Case:
+    """A frame in memory and a Parquet file, as an upstream asset hands them on."""
+    parquet_case(folder, None)
+    frame = pq.read_table(folder / "people-1.parquet").to_pandas(types_mapper=pd.ArrowDtype)
+    parts = [Part("1", lambda: frame), Part("2", lambda: folder / "people-2.parquet")]
+    return Case(
+        lambda: FramesWarehouse("marts/people", parts), Table("marts/people"), Table("marts/poeple"), Table
+    )
+
+
 CASES = {
     "duckdb": duckdb_case,
     "postgres": postgres_case,
     "files": parquet_case,
     "snowflake": snowflake_case,
     "bigquery": bigquery_case,
+    "frames": frames_case,
     "tutorial": tutorial_case,
 }
 

@@ -177,7 +177,7 @@ CASES = [
     # source
     Case("no kind of source", source("{key: id}"), 2, "source", "says nowhere", "exactly one of"),
     Case("two kinds of source", source("{table: a, file: b.csv}"), 2, "source", "names table and file at once", "exactly one"),
-    Case("only an asset", source("{asset: dbt/people}"), 2, "source", "says nowhere", "exactly one of"),
+    Case("a warehouse for an asset", source("{asset: dbt/people, warehouse: CRM}"), 2, "source.warehouse", "the rows of an asset", "Remove"),
     Case("an odd asset key", source("{table: a, asset: dbt//people}"), 2, "source.asset", "is not an asset key", "dbt/model"),
     Case("a URL as a warehouse", source("{table: a, warehouse: 'postgresql://u:p@h/d'}"), 2, "source.warehouse", "environment variable", "Put the URL in"),
     Case("a warehouse for files", source("{file: a.csv, warehouse: CRM}"), 2, "source.warehouse", "means nothing for files", "Remove"),
