@@ -174,7 +174,7 @@ def bigquery_case(_folder: Path, _server: object) -> Case:
 def tutorial() -> ModuleType:
     """The new warehouse that docs/warehouses.md writes in one file, as a reader would save it."""
     page = (ROOT / "docs" / "warehouses.md").read_text(encoding="utf-8")
-    code = page.split("```python\n", 1)[1].split("\n```", 1)[0]
+    code = page.partition("## A new warehouse in one file")[2].split("```python\n", 1)[1].split("\n```", 1)[0]
     module = ModuleType("sqlite_by_the_docs")
     exec(compile(code, "docs/warehouses.md", "exec"), module.__dict__)
     return module
