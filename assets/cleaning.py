@@ -30,7 +30,7 @@ class Places:
 
     def as_dict(self) -> dict[str, dict[str, int]]:
         """For the receipt."""
-        names = sorted({*self.rows, *self.cells, *self.files})
+        names = sorted({*+self.rows, *+self.cells, *+self.files})
         return {
             name: {"files": self.files[name], "rows": self.rows[name], "mentions": self.cells[name]}
             for name in names

@@ -50,7 +50,7 @@ STAYS_WITH_MAILTRAP = (
     "e-mail logs, statistics and events of mails that were sent, until Mailtrap's own retention ends",
 )
 STAYS_ELSEWHERE = (
-    "the warehouse: it is the source of truth, and nothing of ours writes to it",
+    "the warehouse: it is the source of truth, and nothing of ours writes to it but the table of opt-outs",
     "files that people had written with `export --out`, and backups: run `erase --again` after one is restored",
 )
 
@@ -95,10 +95,14 @@ def erase(
     *,
     syncs: Sequence[Sync],
     run_id: str,
+    forget: Callable[[Sequence[str]], int | None] = lambda _: None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
-    """Erase people for good; gives the receipt, which is also kept."""
+    """Erase people for good; gives the receipt, which is also kept.
+
+    `forget` removes addresses from the table that opt-outs are written back to, if there is one.
+    """
     work = _Work(client, store, run_id, clock)
     people = People.of_addresses(requested.addresses, key=store.key)
     hashes = people.hashes.to_pylist()
@@ -111,6 +115,7 @@ def erase(
                 client, store, by_hash, spellings=requested.spellings, sleep=sleep
             )
             work.places = clean_lake(store, people, syncs=syncs, now=clock())
+            work.places.rows["written back"] += forget(requested.addresses) or 0
             tombstones.bury(store.home, store.journal, hashes, state="erased")
     return work.receipt(hashes, unreadable_lines=list(requested.unreadable_lines))
 

@@ -1,8 +1,8 @@
 """mailtrap/opt_outs: who unsubscribed or was suppressed at Mailtrap, and since when, for the source of truth to learn.
 
 One row per person and reason, with a history: who is on no list any more stays, as no longer active. Belongs here:
-keeping that table. Not here: fetching what Mailtrap says (`account`), and writing into a warehouse: nothing of ours does
-that; the table is Parquet at a fixed path, for whatever loads the warehouse.
+keeping that table. Not here: fetching what Mailtrap says (`account`). The table is Parquet at a fixed path, for whatever loads the warehouse;
+with CONTACTS_WRITE_BACK it is also told to a table there, one row a person (`resources/warehouses/write_back.py`).
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from assets.rules import comparison
 from assets.steady import steady
 from resources.lake import Lake
 from resources.store.store import Store
+from resources.warehouses.write_back import WriteBack
 
 OPT_OUTS = "mailtrap/opt_outs/latest.parquet"
 SCHEMA = pa.schema(
@@ -48,13 +49,27 @@ def opt_outs(*, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
         "warehouse to learn of it. A fixed path, replaced whole.",
     )
     @told_to_dagster
-    def _opt_outs(store: dg.ResourceParam[Store]) -> dg.MaterializeResult[None]:
+    def _opt_outs(
+        store: dg.ResourceParam[Store], write_back: dg.ResourceParam[WriteBack]
+    ) -> dg.MaterializeResult[None]:
         rows = steady(store.journal, lambda: keep(store.lake, now=datetime.now(UTC)))
+        changed = steady(store.journal, lambda: write_back.tell(by_person(store.lake)))
+        reasons = counted(store.lake)
+        bars = metadata.bars(sorted(reasons.items()), whole=sum(reasons.values()))
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": rows,
                 "dagster/column_schema": dg.MetadataValue.table_schema(metadata.columns(SCHEMA)),
                 "path": OPT_OUTS,
+                "who_opted_out_and_why": dg.MetadataValue.md(
+                    f"```text\n{bars}\n```" if reasons else "Nobody."
+                ),
+                "people_active": sum(reasons.values()),
+                **(
+                    {}
+                    if changed is None
+                    else {"rows_written_back": changed, "written_back_to": write_back.table}
+                ),
             }
         )
 
@@ -104,3 +119,32 @@ def keep(lake: Lake, *, now: datetime) -> int:
             for batch in connection.sql(query).to_arrow_reader(100_000):
                 sink.write(pa.Table.from_batches([batch]).cast(SCHEMA))
             return sink.rows
+
+
+def by_person(lake: Lake) -> pa.Table:
+    """The same, one row a person: why by all reasons that hold, or that held when none does any more."""
+    query = """
+        select email,
+               coalesce(string_agg(reason, ', ' order by reason) filter (where active),
+                        string_agg(reason, ', ' order by reason)) as reasons,
+               min(since) as since, min(first_seen) as first_seen, max(last_seen) as last_seen, bool_or(active) as active
+        from {opt_outs} where email is not null group by email order by email
+    """
+    return _asked(lake, query)
+
+
+def counted(lake: Lake) -> dict[str, int]:
+    """How many people have opted out, by reason."""
+    found = _asked(lake, "select reason, count(*) as people from {opt_outs} where active group by reason")
+    return dict(zip(found["reason"].to_pylist(), found["people"].to_pylist(), strict=True))
+
+
+def _asked(lake: Lake, query: str) -> pa.Table:
+    with (
+        lake.local(OPT_OUTS) as path,
+        lake.scratch() as scratch,
+        comparison.connect(scratch) as connection,
+    ):
+        return connection.sql(
+            query.format(opt_outs=f"read_parquet({comparison.quoted(str(path))})")
+        ).to_arrow_table()

@@ -40,7 +40,7 @@ from resources.alerts.settings import AlertsResource
 from resources.errors import SettingsError
 from resources.mailtrap.settings import MailtrapResource
 from resources.store.settings import StoreResource
-from resources.warehouses.settings import WarehouseResource
+from resources.warehouses.settings import WarehouseResource, WriteBackResource
 
 DEFAULT_OWNERS = ["team:data"]
 MADE_OF: Mapping[Kind, tuple[Callable[..., dg.AssetsDefinition], ...]] = {
@@ -176,6 +176,9 @@ def resources_from(environ: Mapping[str, str]) -> dict[str, Any]:
         "store": StoreResource(**given(STORE)),
         "warehouse": WarehouseResource(**warehouse),
         "mailtrap": MailtrapResource(**given(MAILTRAP)),
+        "write_back": WriteBackResource(
+            **given({"url": "CONTACTS_WRITE_BACK", "table": "CONTACTS_WRITE_BACK_TABLE"})
+        ),
         "alerts": AlertsResource(**given({"webhook": "CONTACTS_ALERT_WEBHOOK"})),
     }
 

@@ -16,6 +16,7 @@ from assets.rules.sync import Sync
 from resources.errors import SettingsError
 from resources.mailtrap.client import MailtrapClient
 from resources.store.store import Store
+from resources.warehouses.write_back import WriteBack
 
 JOB, STEP = "erase_people", "erase_people_of_file"
 
@@ -42,6 +43,7 @@ def erase_people_job(syncs: Sequence[Sync]) -> dg.JobDefinition:
         config: EraseConfig,
         mailtrap: dg.ResourceParam[MailtrapClient],
         store: dg.ResourceParam[Store],
+        write_back: dg.ResourceParam[WriteBack],
     ) -> None:
         run_id = context.run.run_id
         if config.again == bool(config.file):
@@ -50,7 +52,9 @@ def erase_people_job(syncs: Sequence[Sync]) -> dg.JobDefinition:
             receipt = erasure.erase_again(mailtrap, store, syncs=syncs, run_id=run_id)
         else:
             requested = erasure.read_file(checked_path(config.file))
-            receipt = erasure.erase(mailtrap, store, requested, syncs=syncs, run_id=run_id)
+            receipt = erasure.erase(
+                mailtrap, store, requested, syncs=syncs, run_id=run_id, forget=write_back.forget
+            )
         context.add_output_metadata(shown(receipt))
 
     @dg.job(

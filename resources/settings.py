@@ -118,6 +118,18 @@ SETTINGS: tuple[Setting, ...] = (
         secret=True,
     ),
     Setting(
+        "CONTACTS_WRITE_BACK",
+        "",
+        "A database that is told who opted out at Mailtrap: duckdb:///path or postgresql://…, with a user who may "
+        "write CONTACTS_WRITE_BACK_TABLE and nothing else. Not set: nothing is ever written to a warehouse.",
+        secret=True,
+    ),
+    Setting(
+        "CONTACTS_WRITE_BACK_TABLE",
+        "mailtrap_opt_outs",
+        "The table that is told, as table or schema.table; it is made where it does not exist.",
+    ),
+    Setting(
         "CONTACTS_ROWS_PER_PAYLOAD",
         "50000",
         "Contacts in one import request, at most. 50000 is also the most that Mailtrap takes.",
@@ -221,6 +233,8 @@ class Settings:
     timeout_seconds: float
     alert_webhook: str | None = field(default=None, repr=False)
     tombstones: str | None = None
+    write_back: str | None = field(default=None, repr=False)
+    write_back_table: str = ""
     plan_contacts: int | None = None
     logs: Logs = "text"
     keep_days: Mapping[str, float] = field(default_factory=dict)
@@ -249,6 +263,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         "tombstones": given.read_or_none("CONTACTS_TOMBSTONES", str),
         "syncs": given.read("CONTACTS_SYNCS", _folder),
         "warehouse": given.read("CONTACTS_WAREHOUSE", _url),
+        "write_back": given.read_or_none("CONTACTS_WRITE_BACK", _url),
+        "write_back_table": given.read("CONTACTS_WRITE_BACK_TABLE", str),
         "rows_per_payload": given.read("CONTACTS_ROWS_PER_PAYLOAD", _rows),
         "bytes_per_payload": given.read("CONTACTS_BYTES_PER_PAYLOAD", _bytes),
         "contacts_limit": given.read("MAILTRAP_CONTACTS_LIMIT", parse_rate),

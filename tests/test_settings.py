@@ -12,10 +12,10 @@ from resources.alerts.settings import AlertsResource
 from resources.mailtrap.settings import MailtrapResource
 from resources.settings import BY_NAME, SETTINGS, Settings
 from resources.store.settings import StoreResource
-from resources.warehouses.settings import WarehouseResource
+from resources.warehouses.settings import WarehouseResource, WriteBackResource
 from tests.tree import modules, syntax
 
-RESOURCES = (StoreResource, MailtrapResource, WarehouseResource, AlertsResource)
+RESOURCES = (StoreResource, MailtrapResource, WarehouseResource, WriteBackResource, AlertsResource)
 TABLE = "resources/settings.py"
 # The operator's surface: others script against these names.
 PROMISED = {

@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import duckdb
@@ -45,6 +46,21 @@ def open_warehouse(
 ) -> "DuckDBWarehouse":
     """The database at this URL, read-only."""
     return DuckDBWarehouse(url, statement_timeout_seconds=statement_timeout_seconds)
+
+
+def open_for_writing(url: str) -> duckdb.DuckDBPyConnection:
+    """The database at this URL, for a transaction of `write_back`; it must be there already."""
+    parts = urlsplit(url)
+    database = _database(unquote(parts.netloc + parts.path))
+    config: dict[str, Any] = {
+        **DEFAULT_SETTINGS,
+        "temp_directory": _spill_folder(),
+        **dict(parse_qsl(parts.query)),
+    }
+    with complaints.border(lambda error: _cannot_open(url, error)):
+        if not Path(database).is_file():
+            raise FileNotFoundError("does not exist")
+        return duckdb.connect(database, config=config)
 
 
 class DuckDBWarehouse:

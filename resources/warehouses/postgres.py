@@ -59,6 +59,12 @@ def open_warehouse(
     return PostgresWarehouse(url, statement_timeout_seconds=statement_timeout_seconds)
 
 
+def open_for_writing(url: str) -> Any:
+    """A connection for a transaction of `write_back`."""
+    with complaints.border(lambda error: _cannot_connect(url, error)):
+        return dbapi.connect(_libpq_url(url))
+
+
 class PostgresWarehouse:
     """One connection, and on it one read-only transaction that sees one moment."""
 

@@ -10,6 +10,7 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
+from resources import settings
 from resources.errors import ConnectorError, SettingsError
 from resources.warehouses import Warehouse, connect
 from resources.warehouses.contract import (
@@ -19,6 +20,7 @@ from resources.warehouses.contract import (
     Relation,
     Window,
 )
+from resources.warehouses.write_back import WriteBack
 
 
 class WarehouseResource(dg.ConfigurableResource[Warehouse]):
@@ -65,6 +67,7 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
         return connect(self.url, statement_timeout_seconds=self.statement_timeout_seconds)
 
 
+from resources import settings
 class Unopened:
     """A warehouse that could not be opened: whatever it is asked, it says why."""
 
@@ -105,3 +108,4 @@ def require_url(url: str, *, variable: str) -> str:
             f"Set {variable} to the warehouse's URL, or correct `warehouse:` in the sync file.",
         )
     return url
+from resources.warehouses.write_back import WriteBack

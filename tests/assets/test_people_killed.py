@@ -8,6 +8,7 @@ import pytest
 
 from tests.assets.deeds import LEAVERS, VICTIMS, Scene, scene, traces
 
+pytestmark = pytest.mark.timeout(1800)
 DEEDS = ("unsubscribe", "delete", "carry_out", "erase")
 ONE_OF_THEM = [pytest.param(each, marks=() if each == "erase" else pytest.mark.proof) for each in DEEDS]
 

@@ -48,7 +48,7 @@ SPELLINGS = (
     lambda text: text.replace("p", "p\u200b"),
 )
 
-pytestmark = pytest.mark.proof
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
 
 
 class History:
@@ -126,7 +126,10 @@ class History:
         for name in names:
             current, kept = self.scene.home / name, self.folder / "backup" / name
             shutil.rmtree(current) if current.is_dir() else current.unlink(missing_ok=True)
-            shutil.copytree(kept, current) if kept.is_dir() else shutil.copy(kept, current)
+            if kept.is_dir():
+                shutil.copytree(kept, current)
+            elif kept.exists():
+                shutil.copy(kept, current)
 
     def nobody_is_back(self, how: str) -> None:
         """Mailtrap has none of them, and no request that could have made one has named one."""

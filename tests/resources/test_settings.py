@@ -29,6 +29,8 @@ VARIED: dict[str, tuple[str, str, object]] = {
     "CONTACTS_TOMBSTONES": ("/mnt/safe", "tombstones", "/mnt/safe"),
     "CONTACTS_SYNCS": ("conf/syncs", "syncs", Path("conf/syncs")),
     "CONTACTS_WAREHOUSE": (f"postgresql://u:{SECRET}@db/w", "warehouse", f"postgresql://u:{SECRET}@db/w"),
+    "CONTACTS_WRITE_BACK": (f"postgresql://w:{SECRET}@db/w", "write_back", f"postgresql://w:{SECRET}@db/w"),
+    "CONTACTS_WRITE_BACK_TABLE": ("marts.opt_outs", "write_back_table", "marts.opt_outs"),
     "CONTACTS_ROWS_PER_PAYLOAD": ("1000", "rows_per_payload", 1000),
     "CONTACTS_BYTES_PER_PAYLOAD": ("1.5 MiB", "bytes_per_payload", 1_572_864),
     "MAILTRAP_CONTACTS_LIMIT": ("1000/60", "contacts_limit", Rate(1000, 60)),
