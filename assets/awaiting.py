@@ -27,6 +27,8 @@ SAMPLE = 5
 ASKED_FOR_COUNTS = 4
 LOOKS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 CLOCKS_DIFFER_SECONDS = 900.0
+GIVEN_UP_AFTER_SECONDS = 7 * 86_400.0
+"""An import that is not finished by then never will be: its contacts are offered again."""
 ANSWER_LOST = "answer lost"
 
 
@@ -65,8 +67,13 @@ class Awaiter:
         """When to ask for the first time."""
         if payload.state != "submitted":
             return Watched(payload, now + (self._look_seconds(0) or 0.0), now, former=former)
-        wait = 0.0 if former else self._first_poll_seconds(payload, waited_seconds=0.0)
-        return Watched(payload, now + wait, now, former=former)
+        if (
+            former
+        ):  # its deadline began when it was sent, so that what never ends holds up one run, not every one
+            since = now - max(0.0, self.journal.seconds_since_sent(payload))
+            return Watched(payload, now, since, former=True)
+        wait = self._first_poll_seconds(payload, waited_seconds=0.0)
+        return Watched(payload, now + wait, now)
 
     def put_off(self, watched: Watched, *, now: float) -> None:
         """Leave a job that was never asked about alone for longer, when others have lately taken longer."""
@@ -107,6 +114,11 @@ class Awaiter:
                 )
             case "lost":
                 return self._lost(delivery, payload)
+            case "overdue" if waited >= GIVEN_UP_AFTER_SECONDS:
+                note = "never finished"
+                return Settled(
+                    self.journal.mark(payload, "failed", lease=self.lease, note=note), never_finished(payload)
+                )
             case "overdue":
                 return Settled(payload)  # it stays submitted: the next run asks again
         pause = self.polls.next_poll_seconds(
@@ -204,6 +216,15 @@ def _same(theirs: object, ours: object) -> bool:
         with contextlib.suppress(TypeError, ValueError):
             return math.isclose(float(theirs), float(ours), rel_tol=1e-9)  # type: ignore[arg-type]
     return theirs == ours or (theirs is not None and ours is not None and str(theirs) == str(ours))
+
+
+def never_finished(payload: Payload) -> ImportFailedError:
+    """A week has gone by."""
+    return ImportFailedError(
+        f"Mailtrap has not finished import {payload.import_id} ({payload.sent_rows} contacts) in a week.",
+        "We ask about it no longer; none of these contacts counts as told.",
+        "Nothing: they are offered again. Ask Mailtrap's support what became of this import.",
+    )
 
 
 def gave_up(payload: Payload) -> ImportFailedError:

@@ -23,6 +23,7 @@ from assets import contacts, evidence, ledger, metadata, shown, summary
 from assets.account import OPT_OUTS_BY_US, OPT_OUTS_REQUESTED, Knowledge, refresh_knowledge
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Pace, Timing
 from assets.failures import told_to_dagster
+from assets.overdue import Overdue, overdue_in, still_at_work
 from assets.partitions import WHOLE, backfill_policy_of, file_of, partitions_of, partitions_of_run
 from assets.pending import PENDING_SCHEMA, ROWS_PER_GROUP, Pending, leavers_not_in, write_gone
 from assets.preparation import prepare
@@ -31,7 +32,6 @@ from assets.rules.comparison import TOLD_SCHEMA, Change, Told, Withheld
 from assets.rules.payload import ListIds
 from assets.rules.sync import DayPartition, Sync
 from assets.steady import steady
-from resources.errors import UnfinishedError
 from resources.journal import IN_FLIGHT, Lease
 from resources.lake import Lake, ParquetSink
 from resources.mailtrap.client import MailtrapClient
@@ -147,7 +147,7 @@ def when_written(lake: Lake, sync: Sync, *, partitions: Sequence[str]) -> dict[s
 
 
 def settle(client: MailtrapClient, store: Store, *, timing: Timing | None = None) -> None:
-    """Finish what earlier runs left in flight, before anything new is planned."""
+    """Finish what earlier runs left in flight, before anything new is planned; what is overdue waits."""
     account = str(client.account_id)
     if not store.journal.open_deliveries(account):
         return
@@ -155,24 +155,35 @@ def settle(client: MailtrapClient, store: Store, *, timing: Timing | None = None
         settle_under(client, store, lease, timing=timing)
 
 
-def settle_under(client: MailtrapClient, store: Store, lease: Lease, *, timing: Timing | None = None) -> None:
-    """The same, for a run that holds the account already; runs that were killed get their summaries."""
+def settle_wholly(client: MailtrapClient, store: Store, lease: Lease) -> None:
+    """The same, for work that no import may outlast: one that ends later would bring back who was deleted."""
+    overdue = settle_under(client, store, lease)
+    if overdue:
+        raise still_at_work(len(overdue))
+
+
+def settle_under(
+    client: MailtrapClient, store: Store, lease: Lease, *, timing: Timing | None = None
+) -> list[Overdue]:
+    """The same, for a run that holds the account already; runs that were killed get their summaries.
+
+    Gives the imports that should have ended long ago: the people in them must not be written to.
+    """
     loop = Delivering(client, store.journal, store.lake, lease=lease, pace=pace_of(store), timing=timing)
-    left = 0
+    left, overdue = 0, list[Overdue]()
     for delivery, told in loop.settle_former(str(client.account_id)):
         waiting = len(store.journal.payloads(delivery, states=IN_FLIGHT))
-        left += waiting
-        if not waiting:
+        late = overdue_in(store.journal, delivery, deadline_seconds=store.job_deadline_seconds)
+        left += waiting - len(late)
+        overdue += late
+        if waiting == len(late):
             summary.keep_of_killed(store.lake, delivery, told)
         for problem in told.problems:
             if problem.outcome == "config":
                 raise problem
     if left:
-        raise UnfinishedError(
-            f"{left} imports of an earlier run are not finished yet.",
-            "Their contacts may be on their way, so nothing new is sent until that is known.",
-            "Run again later; CONTACTS_JOB_DEADLINE_SECONDS says how long a run waits.",
-        )
+        raise still_at_work(left)
+    return overdue
 
 
 def known_about(client: MailtrapClient, store: Store, sync: Sync) -> Knowledge:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from assets import contacts, ledger
 from assets.account import OPT_OUTS_BY_US
-from assets.changes import settle_under
+from assets.changes import settle_wholly
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
 from assets.failures import told_to_dagster
 from assets.leavers import Leaver, find, named
@@ -110,7 +110,7 @@ def depart(
             f"account:{client.account_id}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS
         ) as lease:
             if any(act_of(sync, why) == "delete" for why in leavers["why"].unique().to_pylist()):
-                settle_under(client, store, lease)  # an import that ends later would make the contact anew
+                settle_wholly(client, store, lease)  # an import that ends later would make the contact anew
             people = named(store.lake, sync, leavers, key=store.key, partitions=partitions)
             departed.outcomes["without_address"] += leavers.num_rows - len(people)
             for first in range(0, len(people), PEOPLE_PER_STEP):

@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 
 from assets.account import PEOPLE, SUPPRESSIONS, UNSUBSCRIBED
-from assets.changes import settle_under
+from assets.changes import settle_wholly
 from assets.cleaning import Places, clean_file, place_of
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
 from assets.rules import cells
@@ -110,7 +110,7 @@ def erase(
     begin(store, hashes)
     if hashes:
         with work.account() as lease:
-            settle_under(client, store, lease)
+            settle_wholly(client, store, lease)
             work.deleted = delete_at_mailtrap(
                 client, store, by_hash, spellings=requested.spellings, sleep=sleep
             )
@@ -137,7 +137,7 @@ def erase_again(
     known = store.journal.tombstones()
     if known:
         with work.account() as lease:
-            settle_under(client, store, lease)
+            settle_wholly(client, store, lease)
             people = People.of_hashes(known, key=store.key)
             work.places = clean_lake(store, people, syncs=syncs, now=clock())
             deleted = [each for each, state in known.items() if state == "deleted"]

@@ -22,6 +22,7 @@ from assets.checks import against_former_runs, former_summaries, usual_specs
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Timing, Told
 from assets.failures import told_to_dagster
 from assets.freshness import freshness_of
+from assets.overdue import people_in
 from assets.partitions import WHOLE, backfill_policy_of, file_of, label, partitions_of, partitions_of_run
 from assets.pending import PENDING_SCHEMA, ROWS_PER_GROUP
 from assets.rules import comparison, guards
@@ -65,6 +66,11 @@ def contact_imports(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
                 "mailtrap_took_everything",
                 asset=key,
                 description="No row is left pending, or over the limit of the account's plan. Warns.",
+            ),
+            dg.AssetCheckSpec(
+                "no_import_is_overdue",
+                asset=key,
+                description="Mailtrap finishes every import in time; people in one that it does not stay pending. Warns.",
             ),
             *usual_specs(key),
         ],
@@ -119,10 +125,11 @@ def send_pending(
     with store.journal.lease(
         f"account:{account}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS, seconds=timing.lease_seconds
     ) as lease:
-        settle_under(client, store, lease, timing=timing)
+        overdue = settle_under(client, store, lease, timing=timing)
         if fell_behind(store, sync, found):
             found = look_for_pending(client, store, sync, partitions=partitions, run_id=run_id).path
-        path, facts = up_to_date(store, sync, found, run_id=run_id)
+        waiting = people_in(store.lake, overdue)
+        path, facts = up_to_date(store, sync, found, run_id=run_id, waiting=waiting)
         rows = store.lake.rows(path)
         delivery = store.journal.open_delivery(
             account=account, sync=sync.name, run_id=run_id, path=path, rows=rows, facts=facts, lease=lease
@@ -140,6 +147,7 @@ def send_pending(
                 ended_at=time.time(),
                 requests=int(facts.get("requests", 0)) + used.requests - before.requests,
                 retries=used.retries - before.retries,
+                overdue=overdue,
             )
             with contextlib.suppress(ConnectorError):
                 summary.keep(store.lake, delivery, sent)
@@ -218,15 +226,18 @@ def fell_behind(store: Store, sync: Sync, path: str) -> bool:
         return comparison.has_fallen_behind(connection, files, told=told, pending=pending)
 
 
-def up_to_date(store: Store, sync: Sync, path: str, *, run_id: str) -> tuple[str, dict[str, Any]]:
+def up_to_date(
+    store: Store, sync: Sync, path: str, *, run_id: str, waiting: pa.Array
+) -> tuple[str, dict[str, Any]]:
     """The pending contacts as they stand now: without those that the ledger has overtaken since they were found.
 
-    Another run, or an earlier try of this one, may have told Mailtrap the same or something newer meanwhile.
+    Another run, or an earlier try of this one, may have told Mailtrap the same or something newer meanwhile. Whoever is
+    in an import that does not end is left out too, and stays pending.
     """
     facts = facts_of(store.lake, path)
     version = ledger.version(store.journal, sync.name)
     erasures = list(store.journal.erasures())
-    if facts["ledger"] == version and facts["erasures"] == erasures:
+    if facts["ledger"] == version and facts["erasures"] == erasures and not len(waiting):
         return path, facts
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(comparison.connect(stack.enter_context(store.lake.scratch())))
@@ -237,12 +248,20 @@ def up_to_date(store: Store, sync: Sync, path: str, *, run_id: str) -> tuple[str
         erased = tombstones_as_file(stack, store)
         overtaken = comparison.overtaken(connection, file, told=told, erased=erased)
         target = f"{sync.name}/pending_contacts/{run_id}-{uuid.uuid4().hex[:8]}.parquet"
-        by_partition = copy_without(store.lake, path, target, overtaken=overtaken, facts=facts)
+        by_partition = copy_without(
+            store.lake, path, target, overtaken=overtaken, waiting=waiting, facts=facts
+        )
     return target, {**facts, "by_partition": by_partition, "ledger": version, "erasures": erasures}
 
 
 def copy_without(
-    lake: Lake, path: str, target: str, *, overtaken: Iterator[pa.RecordBatch], facts: Mapping[str, Any]
+    lake: Lake,
+    path: str,
+    target: str,
+    *,
+    overtaken: Iterator[pa.RecordBatch],
+    waiting: pa.Array,
+    facts: Mapping[str, Any],
 ) -> dict[str, dict[str, int]]:
     """Copy pending contacts but for some, and count these as what they have become."""
     codes = np.zeros(lake.rows(path), np.uint8)
@@ -254,7 +273,11 @@ def copy_without(
         for batch in lake.read(path):
             here = codes[first : first + batch.num_rows]
             first += batch.num_rows
-            sink.write(batch.filter(pa.array(here == 0)))
+            is_sent = pa.array(here == 0)
+            if len(waiting):
+                hashes = batch["address_hash"].storage.cast(pa.binary(16))
+                is_sent = pc.and_not(is_sent, pc.is_in(hashes, value_set=waiting))
+            sink.write(batch.filter(is_sent))
             for change in (Change.erased, Change.unchanged, Change.stale):
                 became = batch.filter(pa.array(here == change))
                 contacts = became.filter(pc.not_equal(became["change"], "gone"))
@@ -303,4 +326,14 @@ def _checks(key: dg.AssetKey, sent: Sent) -> Iterator[dg.AssetCheckResult]:
         asset_key=key,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"pending": sent.rows["pending"], "over_limit": sent.rows["over_limit"]},
+    )
+    yield dg.AssetCheckResult(
+        passed=not sent.overdue,
+        check_name="no_import_is_overdue",
+        asset_key=key,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "imports": ", ".join(str(each.payload.import_id) for each in sent.overdue),
+            "contacts": sum(each.payload.sent_rows for each in sent.overdue),
+        },
     )

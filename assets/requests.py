@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from assets import contacts, ledger, retention
 from assets.account import OPT_OUTS_REQUESTED, refresh_people
-from assets.changes import settle_under
+from assets.changes import settle_wholly
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
 from assets.departures import PEOPLE_PER_STEP, Departed, depart_some, note_done
 from assets.failures import told_to_dagster
@@ -145,7 +145,7 @@ def _carry_out(
     ]
     with store.journal.lease(f"account:{client.account_id}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS) as lease:
         if act == "delete":
-            settle_under(client, store, lease)
+            settle_wholly(client, store, lease)
         for first in range(0, len(people), PEOPLE_PER_STEP):
             depart_some(
                 client,

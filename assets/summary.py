@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from assets.delivery import Told
+from assets.overdue import Overdue
 from assets.partitions import WHOLE, label
 from assets.refusals import REASON
 from assets.rules import guards
@@ -31,6 +32,8 @@ class Sent:
     rejected_by_reason: Mapping[str, int]
     requests: int = 0
     retries: int = 0
+    overdue: Sequence[Overdue] = ()
+    """Imports of earlier runs that should have ended long ago."""
     started_at: float = field(default_factory=time.time)
     seconds: float = 0.0
 
@@ -56,6 +59,7 @@ def sent(
     ended_at: float,
     requests: int = 0,
     retries: int = 0,
+    overdue: Sequence[Overdue] = (),
 ) -> Sent:
     """What came of pending contacts; `facts` are the numbers that were noted in their file."""
     refused = sum(told.rejected.values())
@@ -67,6 +71,7 @@ def sent(
         rejected_by_reason=reasons | ({REASON: refused} if refused else {}),
         requests=requests,
         retries=retries,
+        overdue=overdue,
         started_at=started_at,
         seconds=ended_at - started_at,
     )

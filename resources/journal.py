@@ -276,6 +276,10 @@ class Journal:
             found = connection.execute(query.order_by(_payloads.c.first_row, _payloads.c.id)).mappings()
             return [_payload(row) for row in found]
 
+    def seconds_since_sent(self, payload: Payload) -> float:
+        """How long ago the request was sent; 0 when it never was."""
+        return 0.0 if payload.sent_at is None else self._clock() - payload.sent_at
+
     def mark(
         self,
         payload: Payload,

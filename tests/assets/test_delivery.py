@@ -236,13 +236,38 @@ def test_a_request_that_is_lost_twice_is_left_to_the_next_run(world: World) -> N
 
 @pytest.mark.parametrize("variant", ["stuck_started", "stuck_created"])
 def test_a_stuck_job_is_only_asked_about_by_later_runs(world: World, variant: str) -> None:
-    """Its id is known, so its contacts are never sent again, and nothing new is begun before it is done."""
-    world.mailtrap.fault("F-07", variant=variant, match=POST_IMPORT)
+    """Its id is known: its contacts are never sent again and stay pending, while everybody else is told."""
+    world.mailtrap.fault("F-07", variant=variant, match=POST_IMPORT, times=1)
     sent = world.run(people(10))
     assert conserved(sent, pending=10) and isinstance(sent.told.problems[0], UnfinishedError)
-    with pytest.raises(UnfinishedError, match="1 imports of an earlier run"):
-        world.run(people(12))
-    assert len(world.imports()) == 1 and world.states() == {"submitted": 1}
+    before = world.mailtrap.clock.time()
+    sent = world.run([*people(10, plan="pro", day=2), *people(2, first=10)])
+    assert conserved(sent, pending=10, accepted=2) and not sent.told.problems
+    assert [each.payload.sent_rows for each in sent.overdue] == [10]
+    assert world.mailtrap.clock.time() - before < 60, "it was waited for again"
+    assert [each["rows"] for each in world.imports()] == [10, 2]
+    assert world.states() == {"submitted": 1, "finished": 1}
+
+
+def test_a_job_that_has_not_ended_in_a_week_is_given_up(world: World) -> None:
+    """Its contacts are offered again, once."""
+    world.mailtrap.fault("F-07", variant="stuck_started", match=POST_IMPORT, times=1)
+    world.run(people(10))
+    world.mailtrap.advance(8 * 86_400)
+    assert conserved(world.run(people(10)), accepted=10)
+    assert world.states() == {"failed": 1, "finished": 1}
+    assert conserved(world.run(people(10)), unchanged=10)
+    assert len(world.imports()) == 2
+
+
+def test_a_stuck_job_that_ends_after_all_is_believed(world: World) -> None:
+    """Its receipt counts whenever it comes: nothing of it is sent again."""
+    world.mailtrap.turn(import_start_seconds=2_000)
+    assert conserved(world.run(people(10)), pending=10)
+    assert conserved(world.run(people(11)), pending=11)
+    world.mailtrap.advance(4_000)
+    assert conserved(world.run(people(11)), unchanged=11)
+    assert [each["rows"] for each in world.imports()] == [10, 1]
 
 
 def test_polling_costs_little(tmp_path: Path) -> None:
