@@ -67,7 +67,6 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
         return connect(self.url, statement_timeout_seconds=self.statement_timeout_seconds)
 
 
-from resources import settings
 class Unopened:
     """A warehouse that could not be opened: whatever it is asked, it says why."""
 
@@ -108,4 +107,16 @@ def require_url(url: str, *, variable: str) -> str:
             f"Set {variable} to the warehouse's URL, or correct `warehouse:` in the sync file.",
         )
     return url
-from resources.warehouses.write_back import WriteBack
+
+
+class WriteBackResource(dg.ConfigurableResource[WriteBack]):
+    """The database that learns who opted out at Mailtrap; assets receive a plain `WriteBack`."""
+
+    url: str | None = Field(default=None, repr=False, description=settings.describe("CONTACTS_WRITE_BACK"))
+    table: str | None = Field(default=None, description=settings.describe("CONTACTS_WRITE_BACK_TABLE"))
+
+    def create_resource(self, context: dg.InitResourceContext) -> WriteBack:  # noqa: ARG002
+        """Where to write, checked; nothing is opened before something is written."""
+        given = {"CONTACTS_WRITE_BACK": self.url, "CONTACTS_WRITE_BACK_TABLE": self.table}
+        known = settings.read({name: value for name, value in given.items() if value is not None})
+        return WriteBack(known.write_back, known.write_back_table)
