@@ -197,7 +197,19 @@ def rows_in(lake: Lake, path: str, person: Person) -> list[Record]:
 
 def plain(table: pa.Table) -> list[Record]:
     """Rows as JSON can say them."""
-    return [{name: _plain(value) for name, value in row.items()} for row in table.to_pylist()]
+    columns = [_in_python(table[name]) for name in table.column_names]
+    return [
+        {name: _plain(value) for name, value in zip(table.column_names, row, strict=True)}
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def _in_python(column: pa.ChunkedArray) -> list[object]:
+    """A column's values; as text where Python has none like them, as for a day in the year 10000."""
+    try:
+        return list(column.to_pylist())
+    except (OverflowError, ValueError):
+        return list(column.cast(pa.string()).to_pylist())
 
 
 def _plain(value: object) -> object:

@@ -257,9 +257,9 @@ def _column(name: str, native: str, base: str, category: str) -> Column:
 
 
 def _decode(column: Column, quoted: str) -> str:
-    if column.plain in _LATEST:
-        name, first, last = _LATEST[column.plain]
-        # infinity has no place in Arrow: it becomes the last day there is, so that `opted out for ever` still says no.
+    if column.plain in _OUTSIDE:
+        name, first, last = _OUTSIDE[column.plain]
+        # infinity has no place in Arrow: it becomes the day after the last one, which every rule refuses and no calendar has.
         return (
             f"CASE WHEN {quoted} > {name} '{last}' THEN {name} '{last}' "
             f"WHEN {quoted} < {name} '{first}' THEN {name} '{first}' ELSE {quoted} END"
@@ -346,8 +346,8 @@ _PLAIN: dict[str, pa.DataType] = {
     "timestamp without time zone": plain.TIMESTAMP,
     "timestamp with time zone": plain.INSTANT,
 }
-_LATEST = {
-    plain.DATE: ("DATE", "0001-01-01", "9999-12-31"),
-    plain.TIMESTAMP: ("TIMESTAMP", "0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"),
-    plain.INSTANT: ("TIMESTAMPTZ", "0001-01-01 00:00:00+00", "9999-12-31 23:59:59.999999+00"),
+_OUTSIDE = {
+    plain.DATE: ("DATE", "0001-12-31 BC", "10000-01-01"),
+    plain.TIMESTAMP: ("TIMESTAMP", "0001-12-31 00:00:00 BC", "10000-01-01 00:00:00"),
+    plain.INSTANT: ("TIMESTAMPTZ", "0001-12-31 00:00:00+00 BC", "10000-01-01 00:00:00+00"),
 }

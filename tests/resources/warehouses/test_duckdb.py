@@ -4,6 +4,7 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from resources.errors import WarehouseError
@@ -20,7 +21,7 @@ TYPES: list[tuple[str, object]] = [
     ("CAST('a' AS ENUM('a', 'b'))", "a"),
     ("[1, NULL]", ["1", None]),
     ("{'a': 1}", "{'a': 1}"),
-    ("CAST('infinity' AS DATE)", date(9999, 12, 31)),
+    ("CAST('9999-12-31' AS DATE)", date(9999, 12, 31)),
     ("CAST('12:00' AS TIME)", "12:00:00"),
     ("INTERVAL 1 DAY", "1 day"),
     ("NULL", None),
@@ -33,6 +34,19 @@ def test_types_arrive_plain(expression: str, arrives: object) -> None:
     warehouse = connect("duckdb:///:memory:")
     with warehouse.read(Query(f"SELECT {expression} AS v"), columns=["v"]) as batches:
         assert next(batches).to_pylist() == [{"v": arrives}]
+    warehouse.close()
+
+
+@pytest.mark.parametrize("kind", ["DATE", "TIMESTAMP", "TIMESTAMPTZ"])
+@pytest.mark.parametrize(
+    ("literal", "day"),
+    [("infinity", "10000-01-01"), ("-infinity", "0000-12-31"), ("0044-03-15 (BC)", "0000-12-31")],
+)
+def test_a_day_that_no_calendar_of_ours_has_stays_outside_of_it(kind: str, literal: str, day: str) -> None:
+    """It is never taken for the last or the first day there is: that would be a value nobody gave."""
+    warehouse = connect("duckdb:///:memory:")
+    with warehouse.read(Query(f"SELECT CAST('{literal}' AS {kind}) AS v"), columns=["v"]) as batches:
+        assert str(next(batches)["v"].cast(pa.string())[0]).startswith(day)
     warehouse.close()
 
 

@@ -31,11 +31,11 @@ ODD_TYPES: dict[str, tuple[str, str, object]] = {
     "enum": ("mood", "'happy'", "happy"),
     "uuid": ("uuid", "'6226caaf-b439-443c-8d57-aeea2c99dbe1'", "6226caaf-b439-443c-8d57-aeea2c99dbe1"),
     "inet": ("inet", "'10.0.0.0/8'", "10.0.0.0/8"),
-    "last_day": ("date", "'infinity'", date(9999, 12, 31)),
-    "first_day": ("date", "'4713-01-01 BC'", date(1, 1, 1)),
+    "last_day": ("date", "'9999-12-31'", date(9999, 12, 31)),
+    "first_day": ("date", "'0001-01-01'", date(1, 1, 1)),
     "no_day": ("date", "NULL", None),
-    "for_ever": ("timestamp", "'infinity'", datetime(9999, 12, 31, 23, 59, 59, 999999)),  # noqa: DTZ001
-    "always": ("timestamptz", "'-infinity'", datetime(1, 1, 1, tzinfo=UTC)),
+    "last_moment": ("timestamp", "'9999-12-31 23:59:59.999999'", datetime(9999, 12, 31, 23, 59, 59, 999999)),  # noqa: DTZ001
+    "first_moment": ("timestamptz", "'0001-01-01 00:00:00+00'", datetime(1, 1, 1, tzinfo=UTC)),
     "tokyo": ("timestamptz", "'2026-01-01 00:00:00+09'", datetime(2025, 12, 31, 15, tzinfo=UTC)),
     "naive": ("timestamp", "'2026-03-29 02:30:00.123456'", datetime(2026, 3, 29, 2, 30, 0, 123456)),  # noqa: DTZ001
     "time": ("time", "'12:00'", "12:00:00"),
@@ -96,6 +96,19 @@ def test_every_type_arrives_as_something_plain(warehouse: Warehouse, relation: R
     assert [field.name for field in schema if field.type not in PLAIN_TYPES] == []
     [row] = values(warehouse, relation, *ODD_TYPES)
     assert row == {name: arrives for name, (_, _, arrives) in ODD_TYPES.items()}
+
+
+def test_a_day_that_no_calendar_of_ours_has_stays_outside_of_it(warehouse: Warehouse) -> None:
+    """It is never taken for the last or the first day there is: that would be a value nobody gave."""
+    kinds = ("date", "timestamp", "timestamptz")
+    days = {"infinity": "10000-01-01", "-infinity": "0000-12-31", "4713-01-01 BC": "0000-12-31"}
+    query = "SELECT " + ", ".join(
+        f"'{day}'::{kind} AS v{number}_{kind}" for number, day in enumerate(days) for kind in kinds
+    )
+    names = [f"v{number}_{kind}" for number in range(len(days)) for kind in kinds]
+    with warehouse.read(Query(query), columns=names) as batches:
+        [row] = [[str(column.cast(pa.string())[0])[:11] for column in batch.columns] for batch in batches]
+    assert [each.strip() for each in row] == [day for day in days.values() for _ in kinds]
 
 
 def test_an_empty_table_has_its_types_all_the_same(warehouse: Warehouse) -> None:
