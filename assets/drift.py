@@ -11,7 +11,7 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -216,13 +216,19 @@ def _sentence(found: Drift) -> str:
 
 
 def _fresh_export(client: MailtrapClient, store: Store, sync: Sync, *, patience: Patience) -> str:
-    """When the latest taking of everyone was asked for, after taking one if it is older than the newest receipt."""
+    """When the latest taking of everyone was asked for, after taking one if it is older than the newest receipt.
+
+    The export of a taking that was killed is gone on with only when it, too, was asked for after that receipt.
+    """
     settled = max((each.settled_at or 0.0 for each in _payloads(store, sync)), default=0.0)
     with contextlib.suppress(LakeError, ValueError):
         noted = store.lake.metadata(LATEST).get("taken_at", "")
         if datetime.fromisoformat(noted) > datetime.fromtimestamp(settled, UTC):
             return noted
-    taken = take_export(client, store, wanted=Wanted(), patience=patience)
+    young = min(patience.resumed_at_most_seconds, max(0.0, patience.clock() - settled))
+    taken = take_export(
+        client, store, wanted=Wanted(), patience=replace(patience, resumed_at_most_seconds=young)
+    )
     return taken.taken_at.isoformat()
 
 

@@ -116,7 +116,9 @@ class ExportJobs:
             asked_at = clock()
             outcome = self.client.create_export(filters)
             if isinstance(outcome, ExportStarted):
-                self.journal.remember_export(account=account, filters=name, export_id=outcome.export.id)
+                self.journal.remember_export(
+                    account=account, filters=name, export_id=outcome.export.id, asked_at=asked_at
+                )
                 return Ready(outcome.export.id, datetime.fromtimestamp(asked_at, UTC), resumed=False)
             if isinstance(outcome, ExportRefused):
                 raise _refused(filters)

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,6 +44,8 @@ from resources.store.store import Store
 FOLDER = "mailtrap/exported_contacts"
 LATEST = f"{FOLDER}/latest.parquet"
 KEEP_VERSIONS = 30
+LEFT_AFTER_SECONDS = 86_400.0
+"""What a killed process of this machine left is removed by the next taking; of another machine, after a day."""
 ROWS_PER_GROUP = 1_000_000
 """More than a batch has: each batch, which is sorted, becomes one row group; cut in two it would leave a scrap."""
 Status = Literal["subscribed", "unsubscribed"]
@@ -107,6 +110,7 @@ def take_export(
         hand_out(store.lake, taken.path, out)
     for path in versions(store.lake, folder)[: -max(1, keep_versions)]:
         store.lake.delete(path)
+    store.lake.sweep(now=time.time(), older_than_seconds=LEFT_AFTER_SECONDS)
     return taken
 
 

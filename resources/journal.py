@@ -424,7 +424,7 @@ class Journal:
 
     # Exports in flight
 
-    def remember_export(self, *, account: str, filters: str, export_id: int) -> None:
+    def remember_export(self, *, account: str, filters: str, export_id: int, asked_at: float) -> None:
         """Record an export that was asked for, so that a later run can fetch it instead of asking again."""
         with self._writing(None) as connection:
             connection.execute(
@@ -432,7 +432,7 @@ class Journal:
             )
             connection.execute(
                 _exports.insert().values(
-                    account=account, filters=filters, export_id=export_id, started_at=self._clock()
+                    account=account, filters=filters, export_id=export_id, started_at=asked_at
                 )
             )
 

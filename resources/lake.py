@@ -162,7 +162,15 @@ class Lake:
         ]
         for path in left:
             self.delete(path)
+        self._remove_empty_scratch(now=now, older_than_seconds=older_than_seconds)
         return len(left) + _sweep_copies(None if self.is_local else self._scratch)
+
+    def _remove_empty_scratch(self, *, now: float, older_than_seconds: float) -> None:
+        """The folders of dead processes: one that is in use is not empty, or its process lives."""
+        for folder in Path(self._base, _SCRATCH).glob("work-*") if self.is_local else ():
+            with contextlib.suppress(OSError):
+                if _was_left(folder.name) or now - folder.stat().st_mtime > older_than_seconds:
+                    folder.rmdir()
 
     def _found(self, folder: str) -> Iterator[tuple[str, float]]:
         where = self._full(folder) if folder else self._base

@@ -1,4 +1,4 @@
-"""A proxy between a run and Mailtrap that strikes at the n-th request: before it is passed on, or before its answer is.
+"""A proxy between a run and Mailtrap that strikes at the n-th request: before it is passed on, before or amid its answer.
 
 Belongs here: counting requests and striking. What striking means (a kill, a stop) is the caller's.
 """
@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-Moment = Literal["before", "after"]
+Moment = Literal["before", "after", "amid"]
 
 
 @dataclass(slots=True)
@@ -20,6 +20,8 @@ class Proxy:
     """Passes requests on; `at` and `when` say where it strikes."""
 
     upstream: str
+    storage: str = ""
+    """Where export files are: links to it lead through the proxy, too."""
     url: str = ""
     at: int = 0
     when: Moment = "before"
@@ -46,11 +48,24 @@ class Proxy:
         self.strike()
         self.struck.set()
 
+    def pass_on(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, list[Any], bytes]:
+        """The answer of the server behind, with links to the storage turned to the proxy."""
+        to_storage = self.storage and not request.path.startswith("/api")
+        status, headers, content = passed_on(self.storage if to_storage else self.upstream, request, body)
+        if (
+            self.storage
+            and not to_storage
+            and (turned := content.replace(self.storage.encode(), self.url.encode())) != content
+        ):
+            headers = [(n, str(len(turned)) if n.lower() == "content-length" else v) for n, v in headers]
+            content = turned
+        return status, headers, content
+
 
 @contextmanager
-def proxied(upstream: str) -> Iterator[Proxy]:
+def proxied(upstream: str, *, storage: str = "") -> Iterator[Proxy]:
     """A proxy in front of this origin, for as long as the block takes."""
-    proxy = Proxy(upstream)
+    proxy = Proxy(upstream, storage)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -63,8 +78,8 @@ def proxied(upstream: str) -> Iterator[Proxy]:
                 proxy._hit()
                 self.close_connection = True
                 return
-            status, headers, content = passed_on(proxy.upstream, self, body)
-            if due:
+            status, headers, content = proxy.pass_on(self, body)
+            if due and proxy.when == "after":
                 proxy._hit()
                 self.close_connection = True
                 return
@@ -73,6 +88,12 @@ def proxied(upstream: str) -> Iterator[Proxy]:
                 for name, value in headers:
                     self.send_header(name, value)
                 self.end_headers()
+                if due:
+                    self.wfile.write(content[: len(content) // 2])
+                    self.wfile.flush()
+                    proxy._hit()
+                    self.close_connection = True
+                    return
                 self.wfile.write(content)
 
         do_POST = do_PATCH = do_DELETE = do_PUT = do_GET  # noqa: N815

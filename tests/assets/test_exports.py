@@ -225,6 +225,7 @@ def test_a_killed_runs_export_is_fetched_by_its_id(world: World) -> None:
         account=account,
         filters=digest(export_filters()),
         export_id=started.export.id,  # type: ignore[union-attr]
+        asked_at=world.mailtrap.clock.time(),
     )
     taken = take(world, wanted=Wanted(membership=False))
     assert taken.resumed and taken.export_id == started.export.id and posts(world) == 1  # type: ignore[union-attr]
@@ -234,6 +235,7 @@ def test_a_killed_runs_export_is_fetched_by_its_id(world: World) -> None:
         account=account,
         filters=digest(export_filters()),
         export_id=old.export.id,  # type: ignore[union-attr]
+        asked_at=world.mailtrap.clock.time(),
     )
     world.mailtrap.advance(7200.0)
     assert not take(world, wanted=Wanted(membership=False)).resumed

@@ -175,9 +175,9 @@ def test_many_threads_take_turns(tmp_path: Path) -> None:
 
 def test_exports_in_flight_are_remembered(journal: Journal) -> None:
     """By account and filters, until they are fetched."""
-    journal.remember_export(account="1", filters="f", export_id=7)
-    journal.remember_export(account="1", filters="f", export_id=8)
-    assert journal.export_in_flight(account="1", filters="f") == (8, 1000.0)
+    journal.remember_export(account="1", filters="f", export_id=7, asked_at=1.0)
+    journal.remember_export(account="1", filters="f", export_id=8, asked_at=2.0)
+    assert journal.export_in_flight(account="1", filters="f") == (8, 2.0)
     journal.forget_export(account="1", filters="f")
     assert journal.export_in_flight(account="1", filters="f") is None
 
