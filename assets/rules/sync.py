@@ -233,9 +233,13 @@ class Problem:
         return f"{place}: {key}{self.happened} {self.remedy}".rstrip()
 
 
+_SHOWN = 50
+
+
 class SyncFileError(ValueError):
     """Sync files cannot be used; all their problems, in the order of the files and their lines."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         self.problems = problems
-        super().__init__("\n".join(map(str, problems)))
+        more = [f"And {len(problems) - _SHOWN} more."] if len(problems) > _SHOWN else []
+        super().__init__("\n".join([*map(str, problems[:_SHOWN]), *more]))

@@ -9,11 +9,14 @@ from typing import Final, cast
 
 from assets.rules.sync import FieldRule, FieldType, Nulls, Scalar
 from assets.rules.sync_file.problems import Report
-from assets.rules.sync_file.shapes import INVALID, Given, plain_day, plain_float, plain_integer
+from assets.rules.sync_file.shapes import INVALID, NEVER_IN_TEXT, Given, plain_day, plain_float, plain_integer
 from assets.rules.sync_file.tree import ScalarNode
 
 _WANTED: Final[dict[FieldType, tuple[str, str]]] = {
-    "text": ("is not text to YAML.", "Write it in quotes, in at most 255 characters."),
+    "text": (
+        "is not text to YAML.",
+        "Write it in quotes, in at most 255 characters, none of them a control character.",
+    ),
     "integer": ("is not a whole number.", "Write plain digits, without quotes, within 64 bits."),
     "float": ("is not a number.", "Write it like 0.5, without quotes."),
     "boolean": ("is not `true` or `false`.", "Write true or false, without quotes."),
@@ -103,7 +106,8 @@ def _typed(node: ScalarNode, kind: FieldType, place: str, report: Report) -> Sca
 def _value(node: ScalarNode, kind: FieldType) -> object:
     found: object = None
     if kind == "text":
-        found = node.text if (node.quoted or node.kind == "text") and len(node.text) <= 255 else None
+        fits = len(node.text) <= 255 and not NEVER_IN_TEXT.search(node.text)
+        found = node.text if fits and (node.quoted or node.kind == "text") else None
     elif kind == "integer":
         number = plain_integer(node)
         found = number if number is not None and -(2**63) <= number < 2**63 else None

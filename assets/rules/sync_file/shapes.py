@@ -21,6 +21,9 @@ from assets.rules.sync_file.tree import MappingNode, Node, ScalarNode, SequenceN
 INVALID: Final = object()
 Schema = dict[str, object]
 
+NEVER_IN_TEXT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters and lone surrogates, which YAML can write as escapes and no text field takes."""
+_LAYOUT: Final = str.maketrans("", "", "\t\r\n")
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?)\s*%")
@@ -133,6 +136,8 @@ class Text:
             return "" if self.may_be_empty else "is empty."
         if len(text) > self.max_length:
             return f"is longer than {self.max_length} characters."
+        if NEVER_IN_TEXT.search(text.translate(_LAYOUT) if self.several_lines else text):
+            return "holds characters that cannot be seen (a line break, a tab, a control character)."
         if not self.several_lines and not text.isprintable():
             return "holds characters that cannot be seen (a line break, a tab, a control character)."
         if not self.several_lines and text != text.strip():

@@ -548,3 +548,29 @@ def test_any_text_is_a_sync_or_a_list_of_problems(edits: list[tuple[float, str, 
         text = text[:at] + snippet + text[at + dropped :]
     with suppress(SyncFileError):
         parse_sync(text, path="a.yaml", today=TODAY)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r'fields: {p: {column: n, default: "\ud800"}}',
+        r'fields: {p: {column: n, default: "a\0b"}}',
+        r'fields: {p: {column: n, one_of: ["ok", "a\u0085b"]}}',
+        r'description: "\ud800"',
+        r'description: "a\x07b"',
+    ],
+)
+def test_escapes_bring_no_control_character_and_no_half_character_in(line: str) -> None:
+    """YAML can write what no text field takes: said when the file loads, not when the first null gets its default."""
+    text = (
+        f"sync: a\nsource: {{table: t}}\nemail: e\nconsent: {{granted: c}}\nlists: {{include: [N]}}\n{line}\n"
+    )
+    with pytest.raises(SyncFileError, match=r"a\.yaml:6: "):
+        parse_sync(text, path="a.yaml")
+
+
+def test_of_a_great_many_problems_the_first_fifty_are_shown() -> None:
+    """A file of another kind would fill the screen."""
+    with pytest.raises(SyncFileError) as raised:
+        parse_sync("".join(f"k{number}: 1\n" for number in range(200)), path="a.yaml")
+    assert len(str(raised.value).splitlines()) == 51 and "And 15" in str(raised.value)
