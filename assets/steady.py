@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from resources.errors import UnfinishedError
 from resources.journal import Journal
+from resources.memory import give_back
 
 T = TypeVar("T")
 ERASURE = "erasure"
@@ -19,7 +20,9 @@ _TRIES = 5
 
 
 def steady(journal: Journal, work: Callable[[], T], *, written: Callable[[], object] = lambda: None) -> T:
-    """The result of work during which nothing was rewritten. The work can be done twice without harm.
+    """The result of work during which nothing was rewritten; its memory is given back when it is done.
+
+    The work can be done twice without harm.
 
     `written` says, in a value that can be compared, when the tables at hand were written.
     """
@@ -33,6 +36,8 @@ def steady(journal: Journal, work: Callable[[], T], *, written: Callable[[], obj
         else:
             if _moment(journal, written) == before:
                 return result
+        finally:
+            give_back()
     raise UnfinishedError(
         "The tables were rewritten all the while that they were being read.",
         "Nothing was sent.",

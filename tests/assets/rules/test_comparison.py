@@ -156,3 +156,27 @@ def test_gone_are_those_in_none_of_the_files(tmp_path: Path) -> None:
         batches = comparison.gone(connection, present=present, told=Told(parts=parts), partition=partition)
         found = [row["address_hash"].int for batch in batches for row in batch.to_pylist()]
         assert found == expected
+
+
+def test_a_ledger_of_many_parts_is_read_in_little_memory(tmp_path: Path) -> None:
+    """A first load leaves a part for each payload; they are one scan, not one after the other held open."""
+    rows = 20_000
+    paths = []
+    for number in range(100):
+        path = tmp_path / f"part-{number}.parquet"
+        hashes = pa.array(
+            [UUID(int=(number * rows + row) // 2 * 2**64).bytes for row in range(0, rows, 4)], pa.binary(16)
+        )
+        columns = {
+            "address_hash": pa.ExtensionArray.from_storage(pa.uuid(), hashes),
+            "fingerprint": pa.array(range(len(hashes)), pa.uint64()),
+            "as_of": pa.nulls(len(hashes), pa.timestamp("us", tz="UTC")),
+            "import_id": pa.nulls(len(hashes), pa.int64()),
+            "list_ids": pa.array([[1]] * len(hashes), pa.list_(pa.int64())),
+            "partition": pa.repeat("all", len(hashes)),
+        }
+        pq.write_table(pa.table(columns, schema=comparison.TOLD_SCHEMA), path)
+        paths.append(path)
+    connection = comparison.connect(tmp_path, memory_megabytes=44)
+    told = comparison.told_sql(comparison.Told(parts=(*paths, paths[0])))
+    assert connection.sql(f"select count(*) from ({told})").fetchall() == [(100 * rows // 4,)]
