@@ -258,7 +258,9 @@ class Delivering:
     def _note_unfinished(self, turn: _Round) -> None:
         with suppress(ConnectorError):
             waiting = len(self.journal.payloads(turn.delivery, states=IN_FLIGHT))
-            if waiting and not turn.told.problems:
+            if self._stop.is_set():
+                turn.told.problems.append(told_to_stop())
+            elif waiting and not turn.told.problems:
                 turn.told.problems.append(unfinished(waiting))
 
     # Cutting and counting

@@ -20,6 +20,7 @@ from assets import ledger, metadata, progress, refusals, retention, shown, summa
 from assets.changes import COMPRESSION, look_for_pending, pace_of, settle_under, tombstones_as_file
 from assets.checks import against_former_runs, former_summaries, usual_specs
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Timing, Told
+from assets.ended import until_ended
 from assets.failures import told_to_dagster
 from assets.freshness import freshness_of
 from assets.overdue import people_in
@@ -82,8 +83,11 @@ def contact_imports(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         mailtrap: dg.ResourceParam[MailtrapClient],
         store: dg.ResourceParam[Store],
     ) -> Iterator[Any]:
-        with progress.told_meanwhile(
-            context.log.info, store.journal, sync.name, rows_per_payload=store.rows_per_payload
+        with (
+            progress.told_meanwhile(
+                context.log.info, store.journal, sync.name, rows_per_payload=store.rows_per_payload
+            ),
+            until_ended(context.instance, context.run.run_id) as stop,
         ):
             sent = send_pending(
                 mailtrap,
@@ -92,6 +96,7 @@ def contact_imports(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
                 partitions=partitions_of_run(context),
                 run_id=context.run.run_id,
                 roots=(context.run.run_id, context.run.root_run_id, context.run.parent_run_id),
+                timing=Timing(stop=stop),
             )
         run = _numbers_of(sent, run_id=context.run.run_id)
         context.log.info(progress.in_one_line(sync.name, run))

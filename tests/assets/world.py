@@ -4,6 +4,7 @@ The steps are those of the assets, without Dagster: the same functions, called o
 virtual time (`World`), and by `tests/assets/driver.py` in a process of its own.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -96,6 +97,8 @@ class World:
     sync: Sync = SYNC
     mailtrap: LocalMailtrap = field(default_factory=LocalMailtrap)
     runs: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set: the run that follows is told to stop."""
     store: Store = field(init=False)
     client: MailtrapClient = field(init=False)
 
@@ -140,7 +143,7 @@ class World:
     @property
     def timing(self) -> Timing:
         """Waiting that takes no time."""
-        return Timing(clock=self.mailtrap.clock.time, sleep=self.mailtrap.clock.sleep)
+        return Timing(clock=self.mailtrap.clock.time, sleep=self.mailtrap.clock.sleep, stop=self.stop)
 
     def run(self, rows: list[Row] | dict[str, list[Row]], *, resend: bool = False) -> Sent:
         """A run over these rows, all of them or by partition."""

@@ -1,0 +1,37 @@
+"""A run that Dagster has ended stops by itself, also when nobody could tell its process.
+
+When a code server is killed, its run workers live on; Dagster calls their runs failed, or somebody ends them in the UI,
+and no signal arrives. Belongs here: noticing that. Not here: what stopping means (`delivery`), and the opposite, runs
+whose process is no more (`pipelines/abandoned`).
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import dagster as dg
+
+EVERY_SECONDS = 5.0
+
+
+@contextmanager
+def until_ended(
+    instance: dg.DagsterInstance, run_id: str, *, every_seconds: float = EVERY_SECONDS
+) -> Iterator[threading.Event]:
+    """What is set once the run has ended in Dagster's eyes; looked after for as long as the block takes."""
+    ended, is_over = threading.Event(), threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(every_seconds):
+            with suppress(Exception):  # a storage that is away for a moment is no reason to stop
+                run = instance.get_run_by_id(run_id)
+                if run is not None and run.is_finished:
+                    ended.set()
+                    return
+
+    if not instance.is_ephemeral:
+        threading.Thread(target=look, daemon=True, name="ended").start()
+    try:
+        yield ended
+    finally:
+        is_over.set()
