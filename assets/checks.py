@@ -1,7 +1,7 @@
-"""Asset checks that look at more than one run, or ahead: they warn, and stop nothing.
+"""Asset checks that several kinds of syncs share, and those that look at more than one run, or ahead.
 
-Belongs here: as many rows and as fast as usual, consent that expires soon. Not here: the checks that stop a run, which
-stand beside the counts they judge (`contacts`, `imports`), and what counts as usual (`rules/usual`).
+Belongs here: every row is accounted for; as many rows and as fast as usual, consent that expires soon, which warn and stop
+nothing. Not here: what counts as usual (`rules/usual`), and checks of one table alone (`contacts`, `imports`).
 """
 
 import json
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from assets import metadata
 from assets.partitions import file_of
-from assets.rules import usual
+from assets.rules import guards, usual
 from assets.rules.sync import Sync
 from resources.lake import Lake
 
@@ -156,3 +156,24 @@ def _alike(partition: str | None, like: str | None) -> bool:
     if partition is None or like is None:
         return partition is like
     return "..." not in partition + like
+
+
+def accounted_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
+    """The check that closes every run, whatever kind of sync."""
+    return dg.AssetCheckSpec(
+        "every_row_is_accounted_for",
+        asset=key,
+        blocking=True,
+        description="The rows that were read are the sum of the rows by outcome.",
+    )
+
+
+def accounted(key: dg.AssetKey, rows: Mapping[str, int]) -> dg.AssetCheckResult:
+    """Whether it holds."""
+    missing = guards.unaccounted(rows)
+    return dg.AssetCheckResult(
+        passed=missing == 0,
+        check_name="every_row_is_accounted_for",
+        asset_key=key,
+        metadata={"unaccounted": missing},
+    )

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
-from assets import contacts, ledger
+from assets import contacts, ledger, metadata
 from assets.account import OPT_OUTS_BY_US
 from assets.changes import settle_wholly
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
@@ -90,9 +91,12 @@ def departures(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         partitions = partitions_of_run(context)
         keep_to_plan(mailtrap, store, sync, partitions=partitions, config=config)
         departed = depart(mailtrap, store, sync, partitions=partitions, run_id=context.run.run_id)
-        facts = {**departed.facts(), "requests": departed.requests}
-        if partitions != (WHOLE,):
-            return dg.MaterializeResult(metadata={"partitions": label(partitions), **facts})
+        facts: dict[str, Any] = {
+            "who_left": metadata.counts(departed.by_act, nothing="Nobody left."),
+            **departed.facts(),
+            "requests": departed.requests,
+            **({} if partitions == (WHOLE,) else {"partitions": label(partitions)}),
+        }
         return dg.MaterializeResult(metadata=facts)
 
     return _departures
@@ -113,15 +117,7 @@ def depart(
                 settle_wholly(client, store, lease)  # an import that ends later would make the contact anew
             people = named(store.lake, sync, leavers, key=store.key, partitions=partitions)
             departed.outcomes["without_address"] += leavers.num_rows - len(people)
-            for first in range(0, len(people), PEOPLE_PER_STEP):
-                depart_some(
-                    client,
-                    store,
-                    sync,
-                    people=people[first : first + PEOPLE_PER_STEP],
-                    departed=departed,
-                    lease=lease,
-                )
+            depart_all(client, store, sync, people=people, departed=departed, lease=lease)
             ledger.merge(store.journal, store.lake, sync.name, lease=lease)
     departed.requests = client.usage_counts.requests - before.requests
     departed.outcomes = +departed.outcomes
@@ -130,6 +126,21 @@ def depart(
 
 
 # Doing it
+
+
+def depart_all(
+    client: MailtrapClient,
+    store: Store,
+    sync: Sync,
+    *,
+    people: Sequence[Leaver],
+    departed: Departed,
+    lease: Lease,
+) -> None:
+    """Everybody, in steps."""
+    for first in range(0, len(people), PEOPLE_PER_STEP):
+        some = people[first : first + PEOPLE_PER_STEP]
+        depart_some(client, store, sync, people=some, departed=departed, lease=lease)
 
 
 def depart_some(

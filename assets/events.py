@@ -19,26 +19,20 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assets import contacts, metadata, retention
+from assets import contacts, metadata, retention, shown
 from assets.account import Knowledge
 from assets.changes import known_about, withheld_from
+from assets.checks import accounted, accounted_spec
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
 from assets.failures import told_to_dagster
-from assets.partitions import (
-    WHOLE,
-    backfill_policy_of,
-    file_of,
-    label,
-    partitions_of,
-    partitions_of_run,
-)
-from assets.rules import comparison, guards
+from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run
+from assets.rules import comparison
 from assets.rules.events import Screened, events_schema, screen_events
 from assets.rules.judgement import NO_CONSENT
 from assets.rules.rejection import REJECTIONS
 from assets.rules.sync import Sync
 from assets.steady import steady
-from assets.summary import summary_path
+from assets.summary import write
 from resources.errors import ConnectorError
 from resources.journal import Lease
 from resources.lake import Lake
@@ -62,6 +56,7 @@ class Sent:
     ambiguous: int = 0
     seconds: float = 0.0
     problem: ConnectorError | None = None
+    summary: Mapping[str, Any] = field(default_factory=dict)
 
 
 def screened_events(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
@@ -120,7 +115,15 @@ def contact_events(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         partitions_def=partitions_of(sync),
         backfill_policy=backfill_policy_of(sync),
         pool="mailtrap",
-        check_specs=[dg.AssetCheckSpec("every_row_is_accounted_for", asset=key)],
+        tags=metadata.tags_of(sync, personal_data="none"),
+        check_specs=[
+            accounted_spec(key),
+            dg.AssetCheckSpec(
+                "no_answer_was_lost",
+                asset=key,
+                description="Mailtrap has said of every event whether it was recorded. Warns.",
+            ),
+        ],
         description="Events sent to Mailtrap, each once, at most; one whose answer was lost is not repeated.",
     )
     @told_to_dagster
@@ -130,14 +133,15 @@ def contact_events(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         store: dg.ResourceParam[Store],
     ) -> Iterator[Any]:
         sent = send(mailtrap, store, sync, partitions=partitions_of_run(context), run_id=context.run_id)
-        facts = {**sent.rows, "requests": sent.requests, "ambiguous": sent.ambiguous}
-        yield dg.MaterializeResult(asset_key=key, metadata=facts)
-        missing = guards.unaccounted(sent.rows)
+        yield dg.MaterializeResult(asset_key=key, metadata=shown.of_people(sent.summary))
+        yield accounted(key, sent.rows)
         yield dg.AssetCheckResult(
-            passed=missing == 0,
-            check_name="every_row_is_accounted_for",
             asset_key=key,
-            metadata={"unaccounted": missing},
+            check_name="no_answer_was_lost",
+            passed=sent.ambiguous == 0,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"ambiguous": sent.ambiguous},
+            description="Whether Mailtrap has these events nobody knows; they are not sent again.",
         )
         if sent.problem is not None:
             raise sent.problem
@@ -298,24 +302,20 @@ def keep_summary(
     lake: Lake, sync: Sync, *, partitions: Sequence[str], run_id: str, sent: Sent, began: float
 ) -> None:
     """The summary of a run: numbers and ids, never an address."""
-    summary = {
-        "schema": 1,
-        "sync": sync.name,
-        "partition": None if tuple(partitions) == (WHOLE,) else label(partitions),
-        "run_id": run_id,
-        "started_at": datetime.fromtimestamp(began, UTC).isoformat(),
-        "seconds": round(sent.seconds, 3),
-        "outcome": sent.problem.outcome if sent.problem else "ok",
-        "rows": {name: sent.rows[name] for name in ("read", *guards.OUTCOMES)},
-        "rejected_by_reason": dict(sent.rejected_by_reason),
-        "gone": {},
-        "payloads": 0,
-        "imports": [],
-        "requests": sent.requests,
-        "retries": sent.retries,
-        "ambiguous": sent.ambiguous,
-    }
-    lake.write_bytes(summary_path(sync.name, run_id), json.dumps(summary, indent=1).encode())
+    sent.summary = write(
+        lake,
+        sync.name,
+        run_id=run_id,
+        partitions=partitions,
+        started_at=began,
+        seconds=sent.seconds,
+        outcome=sent.problem.outcome if sent.problem else "ok",
+        rows=sent.rows,
+        rejected_by_reason=sent.rejected_by_reason,
+        requests=sent.requests,
+        retries=sent.retries,
+        ambiguous=sent.ambiguous,
+    )
 
 
 def _plain(value: object) -> Any:

@@ -5,10 +5,9 @@ here: reading the people, remembering them by keyed hash, and the account of eve
 taken away (`departures`).
 """
 
-import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,28 +15,22 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from assets import contacts, ledger, retention
+from assets import contacts, ledger, metadata, retention, shown
 from assets.account import OPT_OUTS_REQUESTED, refresh_people
 from assets.changes import settle_wholly
+from assets.checks import accounted, accounted_spec
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
-from assets.departures import PEOPLE_PER_STEP, Departed, depart_some, note_done
+from assets.departures import Departed, depart_all, note_done
 from assets.failures import told_to_dagster
 from assets.leavers import Leaver
-from assets.partitions import (
-    WHOLE,
-    backfill_policy_of,
-    file_of,
-    label,
-    partitions_of,
-    partitions_of_run,
-)
+from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run
 from assets.rules import cells, comparison, guards
 from assets.rules.address import hash_addresses, persons
 from assets.rules.leaving import act_of, too_many_leave
 from assets.rules.sync import Sync
 from assets.rules.traces import hashes_of, read_address
 from assets.steady import steady
-from assets.summary import summary_path
+from assets.summary import write
 from resources.errors import ConnectorError
 from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
@@ -56,7 +49,7 @@ class Asked:
 
 def requests(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
     """The asset of one sync."""
-    action = act_of(sync, "requested")
+    key, action = dg.AssetKey([sync.name, "requests"]), act_of(sync, "requested")
 
     @dg.asset(
         name="requests",
@@ -68,6 +61,8 @@ def requests(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         partitions_def=partitions_of(sync),
         backfill_policy=backfill_policy_of(sync),
         pool="mailtrap",
+        tags=metadata.tags_of(sync, personal_data="none"),
+        check_specs=[accounted_spec(key)],
         description=f"People who asked for it: {action} at Mailtrap, and withheld from every sync for good.",
     )
     @told_to_dagster
@@ -75,12 +70,12 @@ def requests(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         mailtrap: dg.ResourceParam[MailtrapClient],
         store: dg.ResourceParam[Store],
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[Any]:
         partitions = partitions_of_run(context)
         summary = carry_out(mailtrap, store, sync, partitions=partitions, run_id=context.run_id)
+        yield dg.MaterializeResult(asset_key=key, metadata=shown.of_people(summary))
+        yield accounted(key, summary["rows"])
         retention.after_a_run(store, sync, partitions=partitions, now=time.time())
-        numbers = {name: count for name, count in summary["rows"].items() if count}
-        return dg.MaterializeResult(metadata={**numbers, **summary["gone"], "requests": summary["requests"]})
 
     return _requests
 
@@ -103,24 +98,20 @@ def carry_out(
     known = len(asked.addresses) - len(waiting)
     asked.rows.update(accepted=left, unchanged=known + absent, pending=len(waiting) - left - absent)
     after = client.usage_counts
-    summary = {
-        "schema": 1,
-        "sync": sync.name,
-        "partition": None if tuple(partitions) == (WHOLE,) else label(partitions),
-        "run_id": run_id,
-        "started_at": datetime.fromtimestamp(began, UTC).isoformat(),
-        "seconds": round(time.time() - began, 3),
-        "outcome": problem.outcome if problem else "ok",
-        "rows": {name: asked.rows[name] for name in ("read", *guards.OUTCOMES)},
-        "rejected_by_reason": {"address_invalid": asked.rows["rejected"]} if asked.rows["rejected"] else {},
-        "gone": dict(departed.by_act),
-        "payloads": 0,
-        "imports": [],
-        "requests": after.requests - before.requests,
-        "retries": after.retries - before.retries,
-        "ambiguous": 0,
-    }
-    store.lake.write_bytes(summary_path(sync.name, run_id), json.dumps(summary, indent=1).encode())
+    summary = write(
+        store.lake,
+        sync.name,
+        run_id=run_id,
+        partitions=partitions,
+        started_at=began,
+        seconds=time.time() - began,
+        outcome=problem.outcome if problem else "ok",
+        rows=asked.rows,
+        rejected_by_reason={"address_invalid": asked.rows["rejected"]} if asked.rows["rejected"] else {},
+        gone=departed.by_act,
+        requests=after.requests - before.requests,
+        retries=after.retries - before.retries,
+    )
     if problem is not None:
         raise problem
     return summary
@@ -146,15 +137,7 @@ def _carry_out(
     with store.journal.lease(f"account:{client.account_id}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS) as lease:
         if act == "delete":
             settle_wholly(client, store, lease)
-        for first in range(0, len(people), PEOPLE_PER_STEP):
-            depart_some(
-                client,
-                store,
-                sync,
-                people=people[first : first + PEOPLE_PER_STEP],
-                departed=departed,
-                lease=lease,
-            )
+        depart_all(client, store, sync, people=people, departed=departed, lease=lease)
         note_done(store, sync, absent, lease=lease)
         departed.absent += len(absent)
         ledger.merge(store.journal, store.lake, sync.name, lease=lease)

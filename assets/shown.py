@@ -70,3 +70,17 @@ def of_contact_imports(
         "rejected_rows_lie_in": file_of(sync, "rejections", partition),
         "summary": f"summaries/{sync.name}/{run['run_id']}.json",
     }
+
+
+def of_people(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Where every row of a run that goes person by person has ended, and what it cost."""
+    numbers = {name: summary[name] for name in ("requests", "retries", "seconds", "ambiguous")}
+    return {
+        "where_every_row_went": metadata.where_rows_went(summary["rows"]),
+        "rejected_by_reason": metadata.by_reason(summary["rejected_by_reason"], read=summary["rows"]["read"]),
+        **metadata.of_rows(summary["rows"]),
+        **{f"people_{name}": count for name, count in summary["gone"].items()},
+        **numbers,
+        **({} if summary["partition"] is None else {"partitions": summary["partition"]}),
+        "summary": f"summaries/{summary['sync']}/{summary['run_id']}.json",
+    }

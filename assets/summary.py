@@ -93,26 +93,64 @@ def account_for(compared: Mapping[str, Mapping[str, int]], told: Told) -> dict[s
 
 def keep(lake: Lake, delivery: Delivery, sent: Sent) -> None:
     """Write the summary of the run that made a delivery."""
-    partitions = delivery.facts["partitions"]
     departed = departed_in(lake, delivery.sync, delivery.run_id)
-    summary = {
+    write(
+        lake,
+        delivery.sync,
+        run_id=delivery.run_id,
+        partitions=delivery.facts["partitions"],
+        started_at=sent.started_at,
+        seconds=sent.seconds,
+        outcome=sent.outcome,
+        rows=sent.rows,
+        rejected_by_reason=sent.rejected_by_reason,
+        gone={**sent.gone, **departed["gone"]},
+        payloads=sent.told.payloads,
+        imports=sent.told.imports,
+        requests=sent.requests + departed["requests"],
+        retries=sent.retries,
+        ambiguous=sent.told.ambiguous,
+    )
+
+
+def write(
+    lake: Lake,
+    sync: str,
+    *,
+    run_id: str,
+    partitions: Sequence[str],
+    started_at: float,
+    seconds: float,
+    outcome: str,
+    rows: Mapping[str, int],
+    rejected_by_reason: Mapping[str, int],
+    requests: int,
+    retries: int,
+    gone: Mapping[str, int] | None = None,
+    payloads: int = 0,
+    imports: Sequence[int] = (),
+    ambiguous: int = 0,
+) -> dict[str, Any]:
+    """The one shape of a summary, whatever kind of sync; kept, and given back."""
+    found = {
         "schema": 1,
-        "sync": delivery.sync,
-        "partition": None if list(partitions) == [WHOLE] else label(partitions),
-        "run_id": delivery.run_id,
-        "started_at": datetime.fromtimestamp(sent.started_at, UTC).isoformat(),
-        "seconds": round(sent.seconds, 3),
-        "outcome": sent.outcome,
-        "rows": sent.rows,
-        "rejected_by_reason": dict(sent.rejected_by_reason),
-        "gone": {**sent.gone, **departed["gone"]},
-        "payloads": sent.told.payloads,
-        "imports": sent.told.imports,
-        "requests": sent.requests + departed["requests"],
-        "retries": sent.retries,
-        "ambiguous": sent.told.ambiguous,
+        "sync": sync,
+        "partition": None if list(partitions) == [WHOLE] else label(tuple(partitions)),
+        "run_id": run_id,
+        "started_at": datetime.fromtimestamp(started_at, UTC).isoformat(),
+        "seconds": round(seconds, 3),
+        "outcome": outcome,
+        "rows": {name: rows.get(name, 0) for name in ("read", *guards.OUTCOMES)},
+        "rejected_by_reason": dict(rejected_by_reason),
+        "gone": dict(gone or {}),
+        "payloads": payloads,
+        "imports": list(imports),
+        "requests": requests,
+        "retries": retries,
+        "ambiguous": ambiguous,
     }
-    lake.write_bytes(summary_path(delivery.sync, delivery.run_id), json.dumps(summary, indent=1).encode())
+    lake.write_bytes(summary_path(sync, run_id), json.dumps(found, indent=1).encode())
+    return found
 
 
 def keep_of_killed(lake: Lake, delivery: Delivery, told: Told) -> None:
