@@ -1,6 +1,6 @@
 # Everything a person types. Paths are relative, so that a folder with spaces in its name works.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test proof chaos lint audit format bench lock
+.PHONY: help setup demo dev test proof cluster chaos lint audit format bench lock
 PYTHON_HERE := .venv/bin/python
 export PYTHON
 # Nothing here reports to anybody.
@@ -23,6 +23,9 @@ test: setup  ## every test; ARGS="-k consent" picks some
 
 proof: setup  ## tests that take minutes: real 60 s windows, flat memory, the real Dagster daemon
 	@$(PYTHON_HERE) -m pytest -m proof $(ARGS)
+
+cluster: setup  ## Celery workers and the daemon killed in the middle of 64 buckets, on PostgreSQL, Redis and an S3 server
+	@sh .ci/cluster && .venv-cluster/bin/python -m pytest -m "proof or not proof" -s tests/deploy $(ARGS)
 
 chaos: setup  ## runs killed at every request, 200 times at random, starved, stopped; takes half an hour
 	@$(PYTHON_HERE) -m tests.assets.chaos $(ARGS)

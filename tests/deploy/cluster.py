@@ -55,7 +55,7 @@ def missing() -> str | None:
         return "Redis is not installed (apt install redis-server)"
     absent = [each for each in ("dagster_celery", "moto", "redis") if importlib.util.find_spec(each) is None]
     return (
-        f"not installed: {', '.join(absent)}; `make proof-cluster` installs them in .venv-cluster"
+        f"not installed: {', '.join(absent)}; `make cluster` installs them in .venv-cluster"
         if absent
         else None
     )

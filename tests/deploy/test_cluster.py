@@ -1,7 +1,7 @@
 """A sync of 64 buckets over three workers, two of whose machines and whose daemon are killed: nothing lost or sent twice.
 
 The limits are Mailtrap's own, and it is Mailtrap that counts. What comes out is compared with an undisturbed run of the
-command on one machine. `make proof-cluster` installs what it needs and runs it.
+command on one machine. `make cluster` installs what it needs and runs it.
 """
 
 import collections
