@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assets.rules.screening import screen, screen_file
@@ -74,6 +75,12 @@ def table(path: Path, sync: Sync) -> None:
         )  # fmt: skip
 
 
+def warm_up(sync: Sync) -> None:
+    """What is imported at the first batch is part of a run's start, which is measured elsewhere."""
+    columns = dict.fromkeys(sync.columns, pd.Series(["a@example.com"], dtype=pd.ArrowDtype(pa.string())))
+    screen(pd.DataFrame(columns), sync, now=NOW, key=KEY)
+
+
 def measure(name: str, work: Callable[[Path, Sync], None], path: Path, sync: Sync) -> None:
     """Run it and print rows per CPU-second."""
     rows = pq.read_metadata(path).num_rows
@@ -97,6 +104,7 @@ def main() -> None:
     if asked.profile:
         cProfile.runctx("table(path, sync)", globals(), {"path": path, "sync": sync}, sort="tottime")
         return
+    warm_up(sync)
     for name, work in (("frames", frames), ("table", table)):
         measure(name, work, path, sync)
 
