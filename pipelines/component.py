@@ -10,6 +10,7 @@ what a sync may say (`assets/rules/sync_file`).
 """
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -22,11 +23,28 @@ from pydantic import BaseModel, ConfigDict
 from assets.rules.sync import Sync, SyncFileError
 from assets.rules.sync_file import parse_sync
 from assets.rules.sync_file.schema import sync_schema
-from pipelines.definitions import assets_of, mailtrap_assets, named_warehouses, resources_from
-from pipelines.jobs import export_job, full_resync_job, sync_job
-from pipelines.schedules import schedule_of
-from pipelines.sensors import triggers_of
+from pipelines.definitions import account_definitions, sync_definitions
+from pipelines.jobs import sync_job
+from pipelines.sensors import unfinished_imports
 from resources.errors import SettingsError
+
+EXAMPLE = {
+    "source": {"table": "marts.subscribers", "key": "id", "updated_at": "updated_at"},
+    "email": "email",
+    "consent": {"granted": "wants_mail", "granted_at": "agreed_at"},
+    "fields": {"first_name": "first_name"},
+    "lists": {"include": ["Newsletter"]},
+    "schedule": "0 * * * *",
+}
+
+
+class ExampleSync(dg.Scaffolder[BaseModel]):
+    """What `dg scaffold defs` writes: a sync that loads as it stands, named after its folder."""
+
+    def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
+        """Write the defs.yaml."""
+        name = re.sub(r"[^a-z0-9_]", "_", request.target_path.name.lower())
+        dg.scaffold_component(request, {"sync": name, **EXAMPLE})
 
 
 class SyncAttributes(BaseModel):
@@ -37,6 +55,7 @@ class SyncAttributes(BaseModel):
     )
 
 
+@dg.scaffold_with(ExampleSync)
 @dataclass
 class MailtrapContactSync(dg.Component):
     """Rows of a warehouse become contacts at Mailtrap: its attributes are the keys of a sync file."""
@@ -56,29 +75,21 @@ class MailtrapContactSync(dg.Component):
         return cls(sync_of(dict(resolved), place=f"{context.path.name}/defs.yaml"))
 
     def build_defs(self, context: ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
-        """The tables, jobs, schedule and sensors of this sync, and the warehouse that it names."""
-        job = sync_job(self.sync)
-        return dg.Definitions(
-            assets=assets_of(self.sync),
-            jobs=[job, full_resync_job(self.sync)],
-            schedules=[schedule_of(self.sync, job)] if self.sync.schedule else [],
-            sensors=triggers_of(self.sync, job),
-            resources=named_warehouses([self.sync], os.environ),
-        )
+        """The tables, jobs, schedule and sensors of this sync."""
+        # The sensor stands beside its job: Dagster copies the jobs of each component, and a copy is another job.
+        name, job = self.sync.name, sync_job(self.sync)
+        take_up = unfinished_imports([self.sync], {name: job}, name=f"{name}_unfinished_imports")
+        return dg.Definitions.merge(sync_definitions(self.sync, job), dg.Definitions(sensors=[take_up]))
 
 
 @dataclass
 class MailtrapAccount(dg.Component):
-    """What every sync needs once: the account's tables, the export for analysts, and the connections."""
+    """What every sync needs once: the account's tables, the export for analysts, upkeep, alerts, connections."""
 
-    def build_defs(self, context: ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
-        """The account's tables, its jobs, and resources set by the environment."""
-        return dg.Definitions(
-            assets=mailtrap_assets(),
-            jobs=[export_job()],
-            resources=resources_from(os.environ),
-            executor=dg.in_process_executor,
-        )
+    def build_defs(self, context: ComponentLoadContext) -> dg.Definitions:
+        """The account's tables and jobs, for all syncs of the project, and resources set by the environment."""
+        found = context.component_tree.get_all_components(of_type=MailtrapContactSync)
+        return account_definitions([each.sync for each in found], environ=os.environ)
 
 
 def sync_of(attributes: dict[str, Any], *, place: str) -> Sync:

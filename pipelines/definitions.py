@@ -8,7 +8,7 @@ import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -33,7 +33,7 @@ from pipelines.erasing import erase_people_job
 from pipelines.jobs import drift_job, export_job, full_resync_job, opt_outs_job, sync_job
 from pipelines.logs import json_lines
 from pipelines.schedules import schedule_of
-from pipelines.sensors import sensors_of
+from pipelines.sensors import sensors_of, unfinished_imports
 from pipelines.upkeep import retention_job, retention_schedule
 from resources import settings
 from resources.alerts.settings import AlertsResource
@@ -41,6 +41,9 @@ from resources.errors import SettingsError
 from resources.mailtrap.settings import MailtrapResource
 from resources.store.settings import StoreResource
 from resources.warehouses.settings import WarehouseResource, WriteBackResource
+
+if TYPE_CHECKING:  # Dagster does not export the type of what define_asset_job returns
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as Job
 
 DEFAULT_OWNERS = ["team:data"]
 MADE_OF: Mapping[Kind, tuple[Callable[..., dg.AssetsDefinition], ...]] = {
@@ -61,34 +64,41 @@ def build_definitions(
     environ = os.environ if environ is None else environ
     found = read_syncs(environ) if syncs is None else tuple(syncs)
     jobs = {sync.name: sync_job(sync) for sync in found}
+    take_up = [unfinished_imports(found, jobs)] if found else []
+    return dg.Definitions.merge(
+        account_definitions(found, environ=environ, resources=resources),
+        dg.Definitions(sensors=take_up),
+        *(sync_definitions(sync, jobs[sync.name]) for sync in found),
+    )
+
+
+def account_definitions(
+    syncs: Sequence[Sync],
+    *,
+    environ: Mapping[str, str],
+    resources: Mapping[str, Any] | None = None,
+) -> dg.Definitions:
+    """What there is once, whatever the syncs: the account's tables and jobs, upkeep, alerts, and the connections."""
     expired = retention_job()
     return dg.Definitions(
-        assets=[
-            *warehouse_tables(found),
-            *mailtrap_assets(),
-            *(asset for sync in found for asset in assets_of(sync)),
-        ],
-        jobs=[
-            export_job(),
-            erase_people_job(found),
-            opt_outs_job(),
-            expired,
-            *jobs.values(),
-            *(
-                make(sync)
-                for make in (full_resync_job, drift_job)
-                for sync in found
-                if sync.kind == "contacts"
-            ),
-        ],
-        schedules=[
-            *(schedule_of(sync, jobs[sync.name]) for sync in found if sync.schedule),
-            retention_schedule(expired),
-        ],
-        sensors=[*sensors_of(found, jobs), alert_on_failure(), alert_on_warnings()],
-        resources={**resources_from(environ), **named_warehouses(found, environ), **(resources or {})},
+        assets=[*warehouse_tables(syncs), *mailtrap_assets()],
+        jobs=[export_job(), erase_people_job(syncs), opt_outs_job(), expired],
+        schedules=[retention_schedule(expired)],
+        sensors=[alert_on_failure(), alert_on_warnings()],
+        resources={**resources_from(environ), **named_warehouses(syncs, environ), **(resources or {})},
         executor=dg.in_process_executor,
         loggers=loggers_from(environ),
+    )
+
+
+def sync_definitions(sync: Sync, job: "Job") -> dg.Definitions:
+    """What a sync brings: its tables, its jobs, and what sets it off."""
+    of_contacts = (full_resync_job(sync), drift_job(sync)) if sync.kind == "contacts" else ()
+    return dg.Definitions(
+        assets=assets_of(sync),
+        jobs=[job, *of_contacts],
+        schedules=[schedule_of(sync, job)] if sync.schedule else [],
+        sensors=sensors_of(sync, job),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -47,11 +47,13 @@ UNDER_WAY = [
 ]
 
 
-def unfinished_imports(syncs: Sequence[Sync], jobs: "Jobs") -> dg.SensorDefinition:
+def unfinished_imports(
+    syncs: Sequence[Sync], jobs: "Jobs", *, name: str = "unfinished_imports"
+) -> dg.SensorDefinition:
     """The one sensor that runs by default: what a dead run left is taken up."""
 
     @dg.sensor(
-        name="unfinished_imports",
+        name=name,
         jobs=[jobs[sync.name] for sync in syncs],
         description=(
             "Takes up what a dead run left unfinished: says of runs whose process is no more that they failed, and "
@@ -173,20 +175,10 @@ def state_of_files(warehouse: Warehouse, sync: Sync) -> tuple[str, float]:
     return f"{newest_ns}/{len(files)}/{names.hexdigest()[:16]}", newest_ns / 1e9
 
 
-def sensors_of(syncs: Sequence[Sync], jobs: "Jobs") -> list[Any]:
-    """Every sensor that sets off runs."""
-    return [
-        *([unfinished_imports(syncs, jobs)] if syncs else []),
-        *(trigger for sync in syncs for trigger in triggers_of(sync, jobs[sync.name])),
-    ]
-
-
-def triggers_of(sync: Sync, job: "UnresolvedAssetJobDefinition") -> list[dg.SensorDefinition]:
-    """What sets this sync off besides its schedule: its upstream asset, its files."""
-    return [
-        *([upstream_sensor(sync, job)] if sync.source.asset else []),
-        *([file_sensor(sync, job)] if sync.source.file else []),
-    ]
+def sensors_of(sync: Sync, job: "UnresolvedAssetJobDefinition") -> list[dg.SensorDefinition]:
+    """What sets this sync off besides its schedule."""
+    upstream = [upstream_sensor(sync, job)] if sync.source.asset else []
+    return [*upstream, *([file_sensor(sync, job)] if sync.source.file else [])]
 
 
 def _one_each(deliveries: Sequence[Delivery]) -> list[Delivery]:

@@ -1,5 +1,9 @@
 """A sync as a Dagster Component, in a project of somebody's own."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,9 +61,28 @@ def test_an_account_and_its_syncs_make_a_code_location(project: DefsFolderSandbo
     put(project, "customers", SHIPPED.read_text().replace("sync: newsletter", "sync: customers"))
     with project.build_all_defs() as definitions:
         jobs = {job.name for job in definitions.get_repository_def().get_all_jobs()}
-        assert {"sync_newsletter", "sync_customers", "export_contacts"} <= jobs
+        assert {"sync_newsletter", "sync_customers", "export_contacts", "drift_customers"} <= jobs
+        assert {"erase_people", "opt_outs", "retention"} <= jobs
+        sensors = {each.name for each in definitions.get_repository_def().sensor_defs}
+        assert sensors >= {"newsletter_unfinished_imports", "alert_on_failure", "alert_on_warnings"}
         keys = definitions.resolve_asset_graph().executable_asset_keys
         assert {dg.AssetKey(["customers", "contact_imports"]), dg.AssetKey(["mailtrap", "lists"])} <= keys
+
+
+EXAMPLES = (Path(__file__).resolve().parents[2] / "docs" / "syncs.md").read_text()
+
+
+@pytest.mark.parametrize("kind", ["events", "unsubscribes"])
+def test_every_kind_of_sync_is_a_component(project: DefsFolderSandbox, kind: str) -> None:
+    """Syncs that send events or take people away have no full resync, and load all the same."""
+    blocks = EXAMPLES.split("```yaml\n")[1:]
+    text = next(each.partition("```")[0] for each in blocks if f"\n{kind}:" in each and "sync:" in each)
+    put(project, "account")
+    put(project, "other", text)
+    with project.build_all_defs() as definitions:
+        jobs = {job.name for job in definitions.get_repository_def().get_all_jobs()}
+    assert [each for each in jobs if each.startswith("sync_")]
+    assert not [each for each in jobs if each.startswith("full_resync_")]
 
 
 def test_a_value_can_come_from_the_environment(
@@ -110,3 +133,26 @@ def test_what_is_wrong_is_said_by_key(project: DefsFolderSandbox) -> None:
 def test_editors_are_told_the_keys_of_a_sync_file() -> None:
     """`dg` shows the schema of sync files, not an empty one."""
     assert set(yaml.safe_load(SHIPPED.read_text())) <= set(SyncAttributes.model_json_schema()["properties"])
+
+
+@pytest.mark.proof
+def test_dg_checks_and_lists_what_is_here() -> None:
+    """`dg check defs` and `dg list defs` work in a clone, on the sync files, with nothing set."""
+    dg_command = Path(sys.executable).parent / "dg"
+    environ = {**os.environ, "DAGSTER_DISABLE_TELEMETRY": "1"}
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [dg_command, *words],
+            cwd=SHIPPED.parents[2],
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    assert "All definitions loaded successfully" in run("check", "defs")
+    found = json.loads(run("list", "defs", "--json"))
+    assert "newsletter/contact_imports" in {each["asset_key"] for each in found["assets"]}
+    assert "pipelines.component.MailtrapContactSync" in run("list", "components", "--json")
