@@ -6,7 +6,7 @@ Not here: what a value of the right type may be (`schemas`: lengths, `one_of`, `
 | field   | arrives as                                                                              |
 |---------|-----------------------------------------------------------------------------------------|
 | text    | text; integers, decimals, booleans, dates and UUIDs in their one plain spelling          |
-| integer | integers of any width; floats and decimals that are whole; text like 42 or -7            |
+| integer | integers of any width; floats and decimals that are whole; text like 42, -7 or 42.00     |
 | float   | floats, finite; integers and decimals that a float holds exactly; text like 4.25 or 1e-3 |
 | boolean | booleans; 0 and 1; the texts true and false in any case                                  |
 | date    | dates; timestamps at midnight UTC (or midnight without a zone); text as yyyy-mm-dd        |
@@ -139,7 +139,9 @@ def _integer(column: cells.Array) -> Coerced:
 
 
 def _integer_from_text(column: cells.Array) -> Coerced:
-    """Plain digits only: signs of plus, leading zeros and blanks would be lost, so they are refused."""
+    """Plain digits, as a decimal's with zeros for a fraction: a plus, leading zeros and blanks would be lost."""
+    if pc.any(pc.match_substring(column, ".")).as_py():
+        column = pc.replace_substring_regex(column, r"^(-?[0-9]+)\.0+$", r"\1")
     digits = cells.to_mask(pc.match_substring_regex(column, r"^-?[1-9][0-9]*$|^0$"))
     short = cells.to_mask(pc.less_equal(pc.binary_length(column), 18))
     present = ~cells.nulls(column)

@@ -164,12 +164,7 @@ class Csv:
         if unknown := [name for name in mapping if name not in names]:
             raise complaints.column_missing(unknown, names, relation=f"the header of {file.shown}")
         ours = [mapping.get(name, name) for name in names]
-        if twice := sorted({name for name in ours if ours.count(name) > 1}):
-            raise WarehouseError(
-                f"More than one column of {file.shown} is named {', '.join(twice)}.",
-                "It is not clear which one is meant.",
-                "Name the columns apart in the file, or under `csv: columns:`.",
-            )
+        _refuse_twins(ours, file, remedy="Name the columns apart in the file, or under `csv: columns:`.")
         return list(zip(names, ours, strict=True))
 
     @contextmanager
@@ -292,6 +287,15 @@ class JsonLines:
                 first += batch.num_rows
 
 
+def _refuse_twins(names: Sequence[str], file: SourceFile, *, remedy: str) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise WarehouseError(
+            f"More than one column of {file.shown} is named {', '.join(twice)}.",
+            "It is not clear which one is meant.",
+            remedy,
+        )
+
+
 class Parquet:
     """Parquet; the types are the file's own."""
 
@@ -300,7 +304,9 @@ class Parquet:
     def schema(self, file: SourceFile, *, enough: Sequence[str] = ()) -> pa.Schema:  # noqa: ARG002
         """The columns of the footer."""
         with self._open(file) as parquet:
-            return parquet.schema_arrow.remove_metadata()
+            schema = parquet.schema_arrow.remove_metadata()
+        _refuse_twins(schema.names, file, remedy="Name the columns apart where the file is written.")
+        return schema
 
     def batches(
         self, file: SourceFile, columns: Sequence[str], *, window: Window | None, rows_per_batch: int

@@ -61,9 +61,11 @@ OUTCOMES: list[tuple[str, Any, Any]] = [
     ("integer", pa.array([Decimal("1e37"), Decimal("0")], pa.decimal128(38, 0)), [Reason.integer_out_of_range, 0]),
     ("integer", pa.array([Decimal("1.000000000000000000"), None], pa.decimal128(38, 18)), [1, None]),
     ("integer", pa.array(["42", "-7", "0", None]), [42, -7, 0, None]),
+    ("integer", pa.array(["42.00", "-7.0", "0.0", "9223372036854775807.0", "7.10", "7.", ".0", "007.0", "-0.0", "1.0e1", None]), [
+        42, -7, 0, 2**63 - 1, *[Reason.integer_invalid] * 6, None]),
     ("integer", pa.array([str(2**63 - 1), str(-(2**63)), str(2**63), "9" * 400]), [
         2**63 - 1, -(2**63), Reason.integer_out_of_range, Reason.integer_out_of_range]),
-    ("integer", pa.array(["", " 42", "42 ", "+42", "007", "4_2", "1.0", "1e3", "-0", "٤٢", "x", "42\n"]), [
+    ("integer", pa.array(["", " 42", "42 ", "+42", "007", "4_2", "1.5", "1e3", "-0", "٤٢", "x", "42\n"]), [
         Reason.integer_invalid] * 12),
     ("integer", pa.array([True, None]), [TYPE, None]),
     ("integer", pa.array([DAY, None]), [TYPE, None]),

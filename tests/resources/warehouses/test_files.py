@@ -270,3 +270,15 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, pattern: str, words: str) -
     with pytest.raises(WarehouseError, match=words) as caught:
         rows_of(tmp_path, Files(pattern))
     assert caught.value.remedy
+
+
+def test_a_parquet_file_with_a_name_twice_says_which(tmp_path: Path) -> None:
+    """Nobody knows which of the two is the consent."""
+    twins = pa.table([pa.array([True]), pa.array([False])], names=["agreed", "agreed"])
+    pq.write_table(twins, tmp_path / "people.parquet")
+    warehouse = connect(f"files://{tmp_path}")
+    with (
+        pytest.raises(WarehouseError, match=r"More than one column of people\.parquet is named agreed"),
+        warehouse.read(Files("people.parquet"), columns=["agreed"]),
+    ):
+        pass
