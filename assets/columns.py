@@ -74,7 +74,7 @@ def of_accepted(sync: Sync) -> dict[str, str]:
         "_source_key": "Names the row in the source.",
         "_consent_at": "When consent was given.",
         "_consent_evidence": "Where consent was given.",
-        "_fingerprint": "Hash of the values that Mailtrap would hold.",
+        "_fingerprint": "Hash of the fields and lists that Mailtrap would hold.",
     }
 
 

@@ -18,11 +18,12 @@ _UNIT, _NOTHING, _GROUP = "\x1f", "\x1e", "\x1d"
 
 
 def fingerprints(contacts: pa.Table, *, sync: Sync, key: bytes) -> cells.Array:
-    """64 bits of a keyed hash over the address, the fields and the lists of each accepted contact."""
-    parts = [cells.plain(contacts["email"])]
-    parts += [_plain(cells.plain(contacts[rule.merge_tag])) for rule in sync.fields]
+    """64 bits of a keyed hash over the fields and lists of each accepted contact; its address tells whose they are."""
+    parts = [_plain(cells.plain(contacts[rule.merge_tag])) for rule in sync.fields]
     if sync.lists.from_column:
         parts.append(_sorted_names(cells.plain(contacts["_lists"])))
+    if not parts:
+        parts.append(pa.repeat("", contacts.num_rows))
     told = pc.binary_join_element_wise(*parts, _UNIT, null_handling="replace", null_replacement=_NOTHING)
     return pa.array(keyed_hashes(told, _key_of(sync, key))[:, 0])
 
