@@ -151,7 +151,8 @@ class Awaiter:
         rows = self._rows(delivery, payload, evidence.PENDING_COLUMNS)
         imports = pa.repeat(pa.scalar(payload.import_id, pa.int64()), rows.num_rows)
         evidence.keep(self.lake, delivery, payload, rows=rows)
-        part = ledger.write_part(self.lake, delivery.sync, rows.append_column("import_id", imports))
+        told = rows.append_column("import_id", imports)
+        part = ledger.write_part(self.lake, delivery.sync, told, bucket=delivery.facts.get("bucket"))
         return self.journal.finish(payload, sync=delivery.sync, part_path=part, lease=self.lease, **counts)
 
     # A lost answer

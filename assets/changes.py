@@ -226,10 +226,12 @@ def find_pending(
     counts = {partition: contacts.counts_of(tables, sync, partition) for partition in partitions}
     if guarded:
         contacts.stop_at_guards(contacts.judge(sync, contacts.added(counts.values())))
-    version, erasures = ledger.version(store.journal, sync.name), list(store.journal.erasures())
+    bucket = ledger.bucket_of(sync, partitions)
+    version = ledger.version(store.journal, sync.name, bucket=bucket)
+    erasures = list(store.journal.erasures())
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(comparison.connect(stack.enter_context(store.lake.scratch())))
-        told = stack.enter_context(ledger.told(store.journal, store.lake, sync.name))
+        told = stack.enter_context(ledger.told(store.journal, store.lake, sync.name, bucket=bucket))
         withheld = withheld_from(
             stack, store, sync, knowledge=knowledge, partitions=partitions, tables=tables
         )
@@ -269,6 +271,7 @@ def find_pending(
                 "resend": resend,
                 "sync_version": sync.version,
                 "partitions": list(partitions),
+                "bucket": bucket,
                 "ledger": version,
                 "erasures": erasures,
                 "made_at": datetime.now(UTC).isoformat(),

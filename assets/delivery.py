@@ -154,7 +154,8 @@ class Delivering:
             return
         left = self.journal.payloads(delivery, states=UNSETTLED)
         self.journal.close_delivery(delivery, state="left" if left else "done", lease=self.lease)
-        ledger.merge(self.journal, self.lake, delivery.sync, lease=self.lease)
+        bucket = delivery.facts.get("bucket")
+        ledger.merge(self.journal, self.lake, delivery.sync, lease=self.lease, bucket=bucket)
 
     # The loop
 

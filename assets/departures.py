@@ -106,7 +106,7 @@ def depart(
     client: MailtrapClient, store: Store, sync: Sync, *, partitions: Sequence[str], run_id: str
 ) -> Departed:
     """Take away everyone of these partitions who leaves; goes on where a killed run stopped."""
-    departed, before = Departed(), client.usage_counts
+    departed, before, bucket = Departed(), client.usage_counts, ledger.bucket_of(sync, partitions)
     verdicts, leavers = find(store, sync, partitions=partitions)
     contacts.stop_at_guards(verdicts)
     if leavers.num_rows:
@@ -117,8 +117,8 @@ def depart(
                 settle_wholly(client, store, lease)  # an import that ends later would make the contact anew
             people = named(store.lake, sync, leavers, key=store.key, partitions=partitions)
             departed.outcomes["without_address"] += leavers.num_rows - len(people)
-            depart_all(client, store, sync, people=people, departed=departed, lease=lease)
-            ledger.merge(store.journal, store.lake, sync.name, lease=lease)
+            depart_all(client, store, sync, people=people, departed=departed, lease=lease, bucket=bucket)
+            ledger.merge(store.journal, store.lake, sync.name, lease=lease, bucket=bucket)
     departed.requests = client.usage_counts.requests - before.requests
     departed.outcomes = +departed.outcomes
     note_departed(store.lake, sync.name, run_id=run_id, gone=departed.by_act, requests=departed.requests)
@@ -136,11 +136,12 @@ def depart_all(
     people: Sequence[Leaver],
     departed: Departed,
     lease: Lease,
+    bucket: str | None = None,
 ) -> None:
     """Everybody, in steps."""
     for first in range(0, len(people), PEOPLE_PER_STEP):
         some = people[first : first + PEOPLE_PER_STEP]
-        depart_some(client, store, sync, people=some, departed=departed, lease=lease)
+        depart_some(client, store, sync, people=some, departed=departed, lease=lease, bucket=bucket)
 
 
 def depart_some(
@@ -151,6 +152,7 @@ def depart_some(
     people: Sequence[Leaver],
     departed: Departed,
     lease: Lease,
+    bucket: str | None = None,
 ) -> None:
     """Some people at a time: all are looked at, then taken away; who is done is noted before an error ends the run.
 
@@ -165,7 +167,7 @@ def depart_some(
         for each, outcome in zip(people, outcomes, strict=True)
         if not isinstance(outcome, ConnectorError)
     ]
-    note_done(store, sync, [each for each, _ in done], lease=lease)
+    note_done(store, sync, [each for each, _ in done], lease=lease, bucket=bucket)
     for each, outcome in done:
         departed.outcomes[outcome] += 1
         departed.by_act[PAST[each.act]] += 1
@@ -228,11 +230,13 @@ def _ask_to_take_away(client: MailtrapClient, leaver: Leaver, contact: Contact) 
     return "done"
 
 
-def note_done(store: Store, sync: Sync, people: Sequence[Leaver], *, lease: Lease) -> None:
+def note_done(
+    store: Store, sync: Sync, people: Sequence[Leaver], *, lease: Lease, bucket: str | None = None
+) -> None:
     """From here on the ledger knows that they are done."""
     if people:
         rows = told_no_longer(people)
-        path = ledger.write_part(store.lake, sync.name, rows)
+        path = ledger.write_part(store.lake, sync.name, rows, bucket=bucket)
         store.journal.add_ledger_part(sync.name, path=path, rows=rows.num_rows, lease=lease)
 
 

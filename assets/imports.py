@@ -235,7 +235,8 @@ def up_to_date(
     in an import that does not end is left out too, and stays pending.
     """
     facts = facts_of(store.lake, path)
-    version = ledger.version(store.journal, sync.name)
+    bucket = facts.get("bucket")
+    version = ledger.version(store.journal, sync.name, bucket=bucket)
     erasures = list(store.journal.erasures())
     if facts["ledger"] == version and facts["erasures"] == erasures and not len(waiting):
         return path, facts
@@ -243,7 +244,9 @@ def up_to_date(
         connection = stack.enter_context(comparison.connect(stack.enter_context(store.lake.scratch())))
         # A full resend leaves out only what was sent since: by itself, before it was interrupted.
         since = facts["ledger"] if facts["resend"] else None
-        told = stack.enter_context(ledger.told(store.journal, store.lake, sync.name, since=since))
+        told = stack.enter_context(
+            ledger.told(store.journal, store.lake, sync.name, since=since, bucket=bucket)
+        )
         file = stack.enter_context(store.lake.local(path))
         erased = tombstones_as_file(stack, store)
         overtaken = comparison.overtaken(connection, file, told=told, erased=erased)

@@ -44,7 +44,8 @@ def find(
     lake = tables or store.lake
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(comparison.connect(stack.enter_context(store.lake.scratch())))
-        told = stack.enter_context(ledger.told(store.journal, store.lake, sync.name))
+        bucket = ledger.bucket_of(sync, partitions)
+        told = stack.enter_context(ledger.told(store.journal, store.lake, sync.name, bucket=bucket))
         if told.base is None and not told.parts:
             return [], LEAVERS.empty_table()
 

@@ -3,18 +3,22 @@
 A part counts from the moment the journal lists it, in the same step that finishes its payload; so the ledger moves
 by proven receipts only, whole or not at all, and runs of different partitions keep each other's work. Keyed hashes
 only. Belongs here: reading, adding and merging the files. Not here: what a comparison makes of them.
+
+Nobody is ever in two buckets, so a run of one bucket adds files of that bucket's own, and reads no other bucket's: what a
+run reads does not grow with the table. The path says it: <sync>/ledger/64.07/part-….parquet.
 """
 
 import contextlib
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 from assets.rules import comparison
 from assets.rules.comparison import TOLD_SCHEMA, Told
+from assets.rules.sync import BucketPartition, Sync
 from resources.journal import Journal, Lease, LedgerPart
 from resources.lake import Lake
 
@@ -23,10 +27,20 @@ SHARE_OF_BASE = 0.1
 UNLISTED_FOR_SECONDS = 6 * 3600.0
 
 
+def bucket_of(sync: Sync, partitions: Sequence[str]) -> str | None:
+    """The one bucket that a run is about; none when it is about several, or about something else."""
+    match sync.source.partition:
+        case BucketPartition(count=count) if len(partitions) == 1:
+            return f"{count}.{partitions[0]}"
+    return None
+
+
 @contextlib.contextmanager
-def told(journal: Journal, lake: Lake, sync: str, *, since: int | None = None) -> Iterator[Told]:
-    """The ledger as local files for DuckDB; or only the parts that came after version `since`."""
-    parts = journal.ledger_parts(sync)
+def told(
+    journal: Journal, lake: Lake, sync: str, *, since: int | None = None, bucket: str | None = None
+) -> Iterator[Told]:
+    """The ledger, or what of it concerns a bucket, as local files for DuckDB; or only the parts after version `since`."""
+    parts = _concerning(journal.ledger_parts(sync), bucket)
     if since is not None:
         parts = [part for part in parts if part.seq > since and not part.base]
     with contextlib.ExitStack() as stack:
@@ -43,25 +57,29 @@ def told_after(journal: Journal, lake: Lake, sync: str, *, version: int) -> Iter
         yield _as_told([(part.base, stack.enter_context(lake.local(part.path))) for part in parts])
 
 
-def version(journal: Journal, sync: str) -> int:
-    """A number that grows whenever the ledger of a sync does."""
-    return max((part.seq for part in journal.ledger_parts(sync)), default=0)
+def version(journal: Journal, sync: str, *, bucket: str | None = None) -> int:
+    """A number that grows whenever the ledger of a sync does, or what of it concerns a bucket."""
+    return max((part.seq for part in _concerning(journal.ledger_parts(sync), bucket)), default=0)
 
 
-def write_part(lake: Lake, sync: str, rows: pa.Table) -> str:
+def write_part(lake: Lake, sync: str, rows: pa.Table, *, bucket: str | None = None) -> str:
     """Keep rows for the ledger in a file of their own; they count once the journal lists its path."""
-    path = f"{sync}/ledger/part-{uuid.uuid4().hex}.parquet"
+    path = _file(sync, "part", bucket)
     with lake.writer(path, TOLD_SCHEMA) as sink:
         sink.write(rows.select(TOLD_SCHEMA.names).cast(TOLD_SCHEMA))
     return path
 
 
-def merge(journal: Journal, lake: Lake, sync: str, *, lease: Lease) -> bool:
+def merge(journal: Journal, lake: Lake, sync: str, *, lease: Lease, bucket: str | None = None) -> bool:
     """Make one base of base and parts when the parts have become many; says whether it did."""
-    parts = journal.ledger_parts(sync)
+    every = journal.ledger_parts(sync)
+    parts = [part for part in every if _bucket_in(part.path) == bucket]
     if not _is_due(parts):
         return False
-    path = f"{sync}/ledger/base-{uuid.uuid4().hex}.parquet"
+    between = range(parts[0].seq, parts[-1].seq)
+    if any(part.seq in between and part not in parts for part in _concerning(every, bucket)):
+        parts, bucket = every, None  # one of the others overrules some of these: the order must stay
+    path = _file(sync, "base", bucket)
     with contextlib.ExitStack() as stack:
         local = [(part.base, stack.enter_context(lake.local(part.path))) for part in parts]
         connection = stack.enter_context(comparison.connect(stack.enter_context(lake.scratch())))
@@ -95,5 +113,29 @@ def _is_due(parts: list[LedgerPart]) -> bool:
 
 
 def _as_told(files: list[tuple[bool, Path]]) -> Told:
-    base = next((path for is_base, path in files if is_base), None)
-    return Told(base=base, parts=tuple(path for is_base, path in files if not is_base))
+    """Oldest first: what begins with a base is a base and its parts; a later base, of a bucket, is a part like others."""
+    paths = tuple(path for _, path in files)
+    return Told(base=paths[0], parts=paths[1:]) if files and files[0][0] else Told(parts=paths)
+
+
+def _file(sync: str, kind: str, bucket: str | None) -> str:
+    folder = f"{sync}/ledger" if bucket is None else f"{sync}/ledger/{bucket}"
+    return f"{folder}/{kind}-{uuid.uuid4().hex}.parquet"
+
+
+def _bucket_in(path: str) -> str | None:
+    """The bucket whose people a file is about; none: anybody may be in it."""
+    parts = path.split("/")
+    return parts[2] if len(parts) == 4 else None
+
+
+def _concerning(parts: list[LedgerPart], bucket: str | None) -> list[LedgerPart]:
+    """Without the files of other buckets; buckets of another count are parted otherwise, so their files concern all."""
+    if bucket is None:
+        return parts
+    count = bucket.partition(".")[0]
+
+    def concerns(theirs: str | None) -> bool:
+        return theirs is None or theirs == bucket or theirs.partition(".")[0] != count
+
+    return [part for part in parts if concerns(_bucket_in(part.path))]

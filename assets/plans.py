@@ -66,7 +66,9 @@ def foresee(
     seen, lists = inspected(client, sync)
     new = new_lists(sync, seen, lists, names=names_in_rows(tables, sync, partitions))
     ids = list_ids(sync, by_name_of(lists) | dict.fromkeys(new, 0))
-    version, erasures = ledger.version(store.journal, sync.name), list(store.journal.erasures())
+    bucket = ledger.bucket_of(sync, partitions)
+    version = ledger.version(store.journal, sync.name, bucket=bucket)
+    erasures = list(store.journal.erasures())
     found = find_pending(
         store,
         sync,
