@@ -85,7 +85,7 @@ def test_what_a_cluster_has_otherwise_is_meant(name: str) -> None:
     assert {key: instance[key] for key in same} == same
     of_runs = {each["key"] for each in instance["concurrency"]["runs"]["tag_concurrency_limits"]}
     assert of_runs == {each["key"] for each in SHIPPED["concurrency"]["runs"]["tag_concurrency_limits"]}
-    slower = {**SHIPPED["run_monitoring"], "start_timeout_seconds": 600}
+    slower = {**SHIPPED["run_monitoring"], "start_timeout_seconds": 300}
     assert instance["run_monitoring"] == slower
 
 
@@ -184,7 +184,11 @@ def test_the_workers_of_both_deployments_are_the_same() -> None:
     """What is proven of one holds for the other."""
     [container] = WORKERS["spec"]["template"]["spec"]["containers"]
     assert container["command"] == COMPOSE["services"]["worker"]["command"]
-    assert CELERY["runLauncher"]["config"]["customRunLauncher"] == instances()["compose"]["run_launcher"]
+    compose = instances()["compose"]
+    assert CELERY["runLauncher"]["config"]["customRunLauncher"] == compose["run_launcher"]
+    at_once = CELERY["additionalInstanceConfig"]["concurrency"]["runs"]
+    assert at_once == compose["concurrency"]["runs"]
+    assert at_once["max_concurrent_runs"] == WORKERS["spec"]["replicas"] == COMPOSE["services"]["worker"]["scale"]
 
 
 def test_docker_compose_understands_the_file() -> None:
