@@ -176,7 +176,11 @@ def test_the_image_is_made_of_extras_that_exist() -> None:
     assert set(wanted[1].split(",")) <= set(extras)
     copied = re.findall(r"^COPY ((?!--from)[^\n]+) /src", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     assert all((ROOT / each).exists() for line in copied for each in line.split())
-    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    let_in = {
+        line[1:]
+        for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
     assert {each for line in copied for each in line.split()} == let_in
 
 
@@ -188,7 +192,11 @@ def test_the_workers_of_both_deployments_are_the_same() -> None:
     assert CELERY["runLauncher"]["config"]["customRunLauncher"] == compose["run_launcher"]
     at_once = CELERY["additionalInstanceConfig"]["concurrency"]["runs"]
     assert at_once == compose["concurrency"]["runs"]
-    assert at_once["max_concurrent_runs"] == WORKERS["spec"]["replicas"] == COMPOSE["services"]["worker"]["scale"]
+    assert (
+        at_once["max_concurrent_runs"]
+        == WORKERS["spec"]["replicas"]
+        == COMPOSE["services"]["worker"]["scale"]
+    )
 
 
 def test_docker_compose_understands_the_file() -> None:
