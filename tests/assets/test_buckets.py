@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from assets import ledger
+from assets.rules import comparison
 from assets.rules.sync import BucketPartition
 from tests.assets.world import Row, World, conserved, people
 
@@ -83,3 +85,26 @@ def test_a_merge_of_a_bucket_leaves_the_others_alone(world: World, monkeypatch: 
     assert [files_read(world, each) for each in ("2.0", "2.1", None)] == [2, 1, 3]
     last = {"0": rows(0, plan="max", day=3), "1": rows(1)}
     assert conserved(world.run(last), unchanged=20)
+
+
+def test_who_is_held_no_longer_stays_so_when_a_bucket_is_merged(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older file of all buckets still has them; the merged file of their bucket must go on saying no."""
+    world.run({"0": rows(0), "1": rows(1)})
+    monkeypatch.setattr(ledger, "PARTS_AT_MOST", 0)
+    lease = f"account:{world.client.account_id}"
+    journal, lake = world.store.journal, world.store.lake
+    with ledger.told(journal, lake, "people") as told, comparison.connect(world.folder) as connection:
+        one = connection.sql(f"select * from ({comparison.told_sql(told)}) limit 1").to_arrow_table()
+    gone = one.set_column(1, "fingerprint", pa.nulls(1, pa.uint64()))
+    with journal.lease(lease) as held:
+        path = ledger.write_part(lake, "people", gone, bucket="2.0")
+        journal.add_ledger_part("people", path=path, rows=1, lease=held)
+        assert ledger.merge(journal, lake, "people", lease=held, bucket="2.0")
+    with (
+        ledger.told(journal, lake, "people", bucket="2.0") as told,
+        comparison.connect(world.folder) as connection,
+    ):
+        query = f"select count(*) from ({comparison.told_sql(told)}) where fingerprint is not null"
+        assert connection.sql(query).fetchall() == [(19,)]
