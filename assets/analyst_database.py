@@ -18,7 +18,9 @@ import pyarrow as pa
 
 from assets import metadata
 from assets.failures import told_to_dagster
+from assets.freshness import freshness_of_takings
 from assets.rules.comparison import connect, quoted
+from assets.status_changes import EVIDENCE, NOBODY_TOLD, changes_sql, history_sql, told_sql
 from resources.journal import Journal
 from resources.lake import Lake
 from resources.store.store import Store
@@ -57,6 +59,7 @@ def analyst_database(*, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
         name="analyst_database",
         key_prefix="mailtrap",
         group_name="mailtrap",
+        freshness_policy=freshness_of_takings(),
         owners=list(owners) or None,
         kinds={"duckdb"},
         tags=metadata.tags_of(None, personal_data="none"),
@@ -111,8 +114,11 @@ def _views(lake: Lake) -> Iterator[tuple[str, str]]:
     if f"{exported}/latest.parquet" in files:
         yield "contacts", f"select * from read_parquet({quoted(f'{root}/{exported}/latest.parquet')})"
     if any(each.startswith(f"{exported}/versions/") for each in files):
-        yield "contacts_history", _history(f"{root}/{exported}/versions/*.parquet")
-        yield "status_changes", _STATUS_CHANGES
+        history = history_sql(quoted(f"{root}/{exported}/versions/*.parquet"))
+        yield "contacts_history", history
+        evidence = told_sql(quoted(f"{root}/*/{EVIDENCE}/*.parquet"), sync="parse_path(filename)[-3]")
+        told = any(each.split("/")[1:2] == [EVIDENCE] for each in files)
+        yield "status_changes", changes_sql(history, evidence if told else NOBODY_TOLD)
     if any("/rejections/" in each for each in files):
         yield "rejections", _with_sync(f"{root}/*/rejections/*.parquet")
     if any("/drift/" in each for each in files):
@@ -122,28 +128,6 @@ def _views(lake: Lake) -> Iterator[tuple[str, str]]:
             "runs",
             f"select * from read_json({quoted(f'{root}/summaries/*/*.json')}, columns = {{{_RUNS}}})",
         )
-
-
-def _history(pattern: str) -> str:
-    """Every taking of everyone, with when it was taken and the id of its export."""
-    return f"""
-        select * exclude (filename),
-               strptime(regexp_extract(filename, '([0-9]{{8}}T[0-9]{{6}}Z)-', 1), '%Y%m%dT%H%M%SZ')::timestamp at time zone 'UTC' as taken_at,
-               regexp_extract(filename, '-([0-9]+)\\.parquet$', 1)::bigint as export_id
-        from read_parquet({quoted(pattern)}, union_by_name = true, filename = true)
-    """
-
-
-_STATUS_CHANGES = """
-    with seen as (
-        select email, status, lists, taken_at,
-               lag(status) over person as former_status, lag(lists) over person as former_lists,
-               lag(taken_at) over person as former_taken_at
-        from contacts_history where email is not null
-        window person as (partition by lower(trim(email)) order by taken_at, export_id))
-    select email, former_status, status, former_lists, lists, former_taken_at, taken_at
-    from seen where former_status is distinct from status and former_taken_at is not null
-"""
 
 
 def _with_sync(pattern: str) -> str:

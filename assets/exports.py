@@ -29,6 +29,7 @@ from assets import metadata
 from assets.cleaning import Places, clean_file
 from assets.export_jobs import PATIENT, ExportJobs, Patience, Ready
 from assets.failures import told_to_dagster
+from assets.freshness import freshness_of_takings
 from assets.membership import Membership, listed
 from assets.rules.export_layout import MISFITS
 from assets.rules.exported import Export, Seen, ahead, open_export, worth_a_dictionary
@@ -321,6 +322,7 @@ def exported_contacts(*, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
         name="exported_contacts",
         key_prefix="mailtrap",
         group_name="mailtrap",
+        freshness_policy=freshness_of_takings(),
         owners=list(owners) or None,
         kinds={"parquet", "mailtrap"},
         tags=metadata.tags_of(None, personal_data="addresses"),

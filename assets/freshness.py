@@ -1,4 +1,4 @@
-"""How old a sync's imports may become before the UI calls them stale.
+"""How old a sync's imports, and what is taken from Mailtrap, may become before the UI calls them stale.
 
 Belongs here: from a schedule to a freshness policy. Not here: the schedule itself (`pipelines/schedules`).
 """
@@ -24,6 +24,14 @@ def freshness_of(sync: Sync) -> dg.FreshnessPolicy | None:
     return dg.FreshnessPolicy.time_window(
         warn_window=gap * MISSED_RUNS_WARN, fail_window=gap * MISSED_RUNS_FAIL
     )
+
+
+def freshness_of_takings() -> dg.FreshnessPolicy:
+    """Tables that are taken from Mailtrap once a day are late after two days, and stale after a week.
+
+    Not for suppressions and unsubscribed people: each sync looks them up anew, without a materialization.
+    """
+    return dg.FreshnessPolicy.time_window(warn_window=timedelta(days=2), fail_window=timedelta(days=7))
 
 
 def longest_gap(cron: str) -> timedelta:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from assets import metadata
 from assets.account import SUPPRESSIONS, UNSUBSCRIBED
 from assets.failures import told_to_dagster
+from assets.freshness import freshness_of_takings
 from assets.rules import comparison
 from assets.steady import steady
 from resources.lake import Lake
@@ -42,6 +43,7 @@ def opt_outs(*, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
         name="opt_outs",
         key_prefix="mailtrap",
         group_name="mailtrap",
+        freshness_policy=freshness_of_takings(),
         owners=list(owners) or None,
         kinds={"duckdb", "parquet"},
         deps=[dg.AssetKey(["mailtrap", name]) for name in ("unsubscribed", "suppressions")],

@@ -26,6 +26,7 @@ from assets.rules.screening import screen
 from assets.rules.sync import Sync
 from assets.rules.traces import People, is_of
 from assets.sources import relation_of
+from assets.status_changes import changes_of
 from resources.errors import ConnectorError
 from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
@@ -119,6 +120,7 @@ def explained(
         "unsubscribed": bool(rows_in(store.lake, UNSUBSCRIBED, person)),
         "syncs": {sync.name: _of_sync(store, sync, warehouse, person, now=now) for sync, warehouse in syncs},
         "exported": rows_in(store.lake, LATEST, person),
+        "status_changes": plain(changes_of(store.lake, person.address)),
         "mailtrap": None if contact is None else asdict(contact),
     }
 

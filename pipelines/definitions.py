@@ -32,7 +32,7 @@ from pipelines.alerts import alert_on_failure, alert_on_warnings
 from pipelines.erasing import erase_people_job
 from pipelines.jobs import drift_job, export_job, full_resync_job, opt_outs_job, sync_job
 from pipelines.logs import json_lines
-from pipelines.schedules import schedule_of
+from pipelines.schedules import export_schedule, schedule_of
 from pipelines.sensors import sensors_of, unfinished_imports
 from pipelines.upkeep import retention_job, retention_schedule
 from resources import settings
@@ -79,11 +79,11 @@ def account_definitions(
     resources: Mapping[str, Any] | None = None,
 ) -> dg.Definitions:
     """What there is once, whatever the syncs: the account's tables and jobs, upkeep, alerts, and the connections."""
-    expired = retention_job()
+    exports, expired = export_job(), retention_job()
     return dg.Definitions(
         assets=[*warehouse_tables(syncs), *mailtrap_assets()],
-        jobs=[export_job(), erase_people_job(syncs), opt_outs_job(), expired],
-        schedules=[retention_schedule(expired)],
+        jobs=[exports, erase_people_job(syncs), opt_outs_job(), expired],
+        schedules=[export_schedule(exports), retention_schedule(expired)],
         sensors=[alert_on_failure(), alert_on_warnings()],
         resources={**resources_from(environ), **named_warehouses(syncs, environ), **(resources or {})},
         executor=dg.in_process_executor,

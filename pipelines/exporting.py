@@ -1,8 +1,11 @@
 """`mailtrap-contacts export` and `drift`: Mailtrap's contacts back as Parquet, and against what Mailtrap was told."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import dagster as dg
 
 from assets.exports import hand_out
 from pipelines import printing
@@ -48,20 +51,29 @@ def export(
 
 
 def drift(environ: Mapping[str, str], *, sync: str, heal: bool = False, as_json: bool = False) -> int:
-    """Compare what Mailtrap has with what it was told."""
+    """Compare what Mailtrap has with what it was told; drift that no next sync will mend by itself is no success."""
     known, syncs = settings.read(environ), read_syncs(environ)
     chosen = sync_named(syncs, sync)
     definitions = build_definitions(syncs, environ=environ)
-    with instance_of(known) as instance:
-        ran = run_job(
-            definitions,
-            f"drift_{chosen.name}",
-            instance=instance,
-            config={"ops": {f"{chosen.name}__drift": {"config": {"heal": heal}}}},
-            logs=known.logs,
+    table = dg.AssetKey([chosen.name, "drift"])
+
+    def look(*, heal: bool, only: Sequence[dg.AssetKey] | None = None) -> Ran:
+        config = {"ops": {f"{chosen.name}__drift": {"config": {"heal": heal}}}}
+        return run_job(
+            definitions, f"drift_{chosen.name}", instance=instance, config=config, logs=known.logs, only=only
         )
-    facts = ran.materialized.get(f"{chosen.name}/drift", {})
-    return _report(f"drift of {chosen.name}", ran, facts, as_json=as_json, names=OF_DRIFT)
+
+    with instance_of(known) as instance:
+        ran = look(heal=False)
+        found = _facts(ran, table)
+        if heal and ran.outcome == "ok" and found["would_offer_again"]:
+            printing.say(
+                f"Healing {chosen.name}: {found['people_missing']:,} people who are missing and {found['people_differs']:,} "
+                "who differ are offered again; the next sync sends them."
+            )
+            ran = look(heal=True, only=[table])
+    ran = judged(ran, _facts(ran, table), sync=chosen.name)
+    return _report(f"drift of {chosen.name}", ran, _facts(ran, table), as_json=as_json, names=OF_DRIFT)
 
 
 OF_EXPORT = {
@@ -91,6 +103,24 @@ OF_DRIFT = {
 }
 """What stands before each number on a terminal; numbers that are always small are shown only where there are some."""
 ONLY_IF_ANY = ("without_email", "misfits", "not_utf8", "odd_rows", "absent_fields")
+
+
+def judged(ran: Ran, facts: Mapping[str, Any], *, sync: str) -> Ran:
+    """Drift that was found and not offered again is a finding: exit code 3, with what it means and what to do."""
+    left = int(facts.get("would_offer_again", 0)) - int(facts.get("offered_again", 0))
+    if ran.outcome != "ok" or left <= 0:
+        return ran
+    return replace(
+        ran,
+        outcome="data",
+        sentence=f"{facts['people_missing']:,} people are missing at Mailtrap and {facts['people_differs']:,} differ from what "
+        f"{sync} told it. No sync mends this by itself, because Mailtrap was told already. "
+        f"Look at {sync}/drift/latest.parquet, then run mailtrap-contacts drift {sync} --heal.",
+    )
+
+
+def _facts(ran: Ran, table: dg.AssetKey) -> Mapping[str, Any]:
+    return ran.materialized.get("/".join(table.path), {})
 
 
 def _report(

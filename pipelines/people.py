@@ -164,8 +164,21 @@ def _at_mailtrap(found: Record) -> Iterator[str]:
         yield "Mailtrap has no such contact now"
     else:
         yield f"Mailtrap has the contact now: {contact['status']}, lists {list(contact['list_ids'])}"
+    for each in found["status_changes"]:
+        yield f"changed from {each['former_status']} to {each['status']} {_when(each)}"
     for each in found["exported"]:
         yield f"the latest export has it: {each.get('status')}"
+
+
+def _when(change: Record) -> str:
+    """Between which takings, in which lists they were, and after which import."""
+    lists = ", ".join(change["former_lists"] or ()) or "none that is known"
+    told = (
+        f"last told by import {change['after_import']} of {change['of_sync']} at {change['told_at']}"
+        if change["after_import"] is not None
+        else "no import of ours told Mailtrap about them before"
+    )
+    return f"between the takings of {change['former_taken_at']} and {change['taken_at']}; lists before: {lists}; {told}"
 
 
 def _print(found: Mapping[str, Any]) -> None:

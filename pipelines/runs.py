@@ -5,7 +5,7 @@ Belongs here: which instance, starting a job, and finding its outcome and summar
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources as package_files
@@ -69,8 +69,9 @@ def run_job(
     config: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
     logs: Logs = "text",
+    only: Sequence[dg.AssetKey] | None = None,
 ) -> Ran:
-    """Run a job here and now; its failure is an outcome, not an exception."""
+    """Run a job, or some of its tables, here and now; its failure is an outcome, not an exception."""
     end_abandoned(instance)
     job = definitions.resolve_job_def(name)
     result = job.execute_in_process(
@@ -79,6 +80,7 @@ def run_job(
         run_config={"loggers": {"console": {"config": {"log_level": LEVELS[logs]}}}, **(config or {})},
         tags={PROCESS_TAG: this_process(), **(tags or {})},
         raise_on_error=False,
+        asset_selection=only,
     )
     outcome, sentence = _outcome(result)
     return Ran(result.run_id, outcome, sentence, _materialized(result))

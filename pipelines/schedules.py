@@ -14,6 +14,7 @@ from assets.rules.sync import BucketPartition, DayPartition, Sync
 if TYPE_CHECKING:  # Dagster does not export the type of what define_asset_job returns
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+EXPORT_EVERY_DAY = "47 4 * * *"
 DAYS_EACH_TIME = 2
 """Today and yesterday: rows of yesterday evening may have arrived after the last run of that day."""
 
@@ -33,6 +34,17 @@ def schedule_of(sync: Sync, job: "UnresolvedAssetJobDefinition") -> dg.ScheduleD
         yield from requests_of(sync, moment, key=moment.isoformat())
 
     return _schedule
+
+
+def export_schedule(job: "UnresolvedAssetJobDefinition") -> dg.ScheduleDefinition:
+    """Everybody as Parquet once a day; off until somebody switches it on in the UI."""
+    return dg.ScheduleDefinition(
+        name="export_contacts_schedule",
+        job=job,
+        cron_schedule=EXPORT_EVERY_DAY,
+        execution_timezone="UTC",
+        description="Takes an export of everybody once a day, so that its history has no gaps. Off until it is switched on.",
+    )
 
 
 def requests_of(sync: Sync, moment: datetime, *, key: str, **facts: Any) -> Iterator[dg.RunRequest]:
