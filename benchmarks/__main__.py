@@ -62,6 +62,8 @@ def main() -> int:
                 results.append(result)
                 print(report.line(asdict(result)), flush=True)
     kept = FOLDER / "results.json"
+    if options.more and kept.exists():
+        results = [*(Result(**each) for each in json.loads(kept.read_text())["results"]), *results]
     kept.write_text(
         json.dumps({"machine": report.machine(), "results": [asdict(each) for each in results]}, indent=1)
     )
@@ -80,6 +82,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", help=f"of {', '.join(c.name for c in field.FIELD)}")
     parser.add_argument("--leave-out-above", default="sdk,drt,obvious", type=lambda text: text.split(","),
                         help="those that are too slow for more than a million rows")  # fmt: skip
+    parser.add_argument("--more", action="store_true", help="add to the results of the last time")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md and its picture")
     return parser.parse_args()
 

@@ -11,6 +11,7 @@ import gzip
 import itertools
 import json
 import os
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -26,7 +28,7 @@ import pyarrow.parquet as pq
 
 from assets.rules.sync import Sync
 from assets.rules.sync_file import load_syncs
-from benchmarks import field, measured, people
+from benchmarks import field, measured, people, report
 from benchmarks.field import ROOT
 from benchmarks.screening import warm_up
 
@@ -211,7 +213,7 @@ def _rows(path: Path) -> int:
     return int(pq.read_metadata(path).num_rows)
 
 
-def _results(names: list[str], folder: Path, *, runs: int) -> Iterator[dict[str, object]]:
+def _results(names: list[str], folder: Path, *, runs: int) -> Iterator[dict[str, Any]]:
     for name in names * runs:
         command = [sys.executable, "-m", "benchmarks.stages", "--do", name, "--folder", str(folder)]
         log = FOLDER / f"{name}.log"
@@ -249,6 +251,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", default=",".join(STAGES))
+    parser.add_argument("--write", action="store_true", help="write the table into docs/performance.md")
     parser.add_argument("--do", choices=STAGES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -257,14 +260,31 @@ def main() -> int:
         _do(options.do, options.folder, sync)
         return 0
     folder = prepare(options.rows, sync)
+    results = []
     for result in _results(options.only.split(","), folder, runs=options.runs):
+        results.append(result)
         print(
             "  ".join(
                 f"{key} {value:,}" if isinstance(value, int) else f"{value}" for key, value in result.items()
             ),
             flush=True,
         )
+    if options.write:
+        report.put(ROOT / "docs" / "performance.md", "stages", table(results))
     return 0
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """The median of each stage, as Markdown."""
+    lines = ["| stage | rows/s | rows per CPU-second | peak MiB | runs |", "|---|---:|---:|---:|---:|"]
+    for name in dict.fromkeys(each["stage"] for each in results):
+        runs = [each for each in results if each["stage"] == name and "problem" not in each]
+        middle = [
+            f"{statistics.median(run[key] for run in runs):,.0f}"
+            for key in ("rows_per_second", "rows_per_cpu_second", "peak_mib")
+        ]
+        lines.append(f"| {' | '.join([name, *middle, str(len(runs))])} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
