@@ -23,6 +23,7 @@ from resources.lake import Lake
 FORMER_RUNS = 10
 ROWS_TIMES, ROWS_SLACK = 2.0, 100.0
 SECONDS_TIMES, SECONDS_SLACK = 3.0, 30.0
+NEARLY_ALL, FEWEST_CONTACTS = 0.9, 100
 EXPIRES_WITHIN_DAYS = 30
 MUCH_EXPIRES = 0.10
 
@@ -39,6 +40,12 @@ def usual_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
             "as_fast_as_usual",
             asset=key,
             description=f"Seconds per payload are at most {SECONDS_TIMES:g} times the median of the last runs. Warns.",
+        ),
+        dg.AssetCheckSpec(
+            "only_changes_are_sent",
+            asset=key,
+            description=f"After the first run, fewer than {NEARLY_ALL:.0%} of all contacts are sent; otherwise it says "
+            "why everything was sent again. Warns.",
         ),
     ]
 
@@ -89,6 +96,35 @@ def against_former_runs(
             "former_runs": seconds.runs,
         },
     )
+    yield _only_changes(key, run, former)
+
+
+def _only_changes(
+    key: dg.AssetKey, run: Mapping[str, Any], former: Sequence[Mapping[str, Any]]
+) -> dg.AssetCheckResult:
+    """Whether a run sent nearly everybody although Mailtrap had been told; a single day has nobody else."""
+    rows = run["rows"]
+    sent, kept = rows.get("accepted", 0), rows.get("unchanged", 0)
+    part = metadata.share(sent, sent + kept)
+    told_before = any(each["rows"].get("accepted", 0) + each["rows"].get("unchanged", 0) for each in former)
+    again = told_before and sent >= FEWEST_CONTACTS and part >= NEARLY_ALL and run.get("partition") is None
+    return _warning(
+        "only_changes_are_sent",
+        key,
+        passed=not again,
+        words=f"{sent:,} of {sent + kept:,} contacts were sent, as if for the first time: {why_everything(run)}",
+        facts={"sent_share": part, "sent": sent, "unchanged": kept},
+    )
+
+
+def why_everything(run: Mapping[str, Any]) -> str:
+    """Why a run sent everybody, as far as its numbers tell."""
+    new, changed, sent = run.get("new", 0), run.get("changed", 0), run["rows"].get("accepted", 0)
+    if new + changed < sent / 2:
+        return "a full resync was asked for."
+    if new > changed:
+        return "the ledger knew none of them. Another CONTACTS_KEY, another lake, another account, or other people?"
+    return "the values of nearly everybody changed. Did fields or lists of the sync file, or a whole column, change?"
 
 
 def former_summaries(

@@ -100,7 +100,7 @@ def contact_imports(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         partitions = partitions_of_run(context)
         like = None if partitions == (WHOLE,) else label(partitions)
         former = former_summaries(store.lake, sync.name, but=context.run.run_id, like=like)
-        yield from against_former_runs(key, run, former)
+        yield from against_former_runs(key, {**run, "partition": like}, former)
         if sent.told.problems:
             raise worst(sent.told.problems)
         retention.after_a_run(store, sync, partitions=partitions, now=time.time())
@@ -301,13 +301,16 @@ def _numbers_of(sent: Sent, *, run_id: str) -> dict[str, Any]:
         "payloads": sent.told.payloads,
         "seconds": round(sent.seconds, 3),
         "ambiguous": sent.told.ambiguous,
+        **{
+            name: sum(rows.get(name, 0) for rows in sent.by_partition.values()) for name in ("new", "changed")
+        },
     }
 
 
 def _shown(sync: Sync, sent: Sent, run: Mapping[str, Any]) -> Iterator[Any]:
     key = dg.AssetKey([sync.name, "contact_imports"])
     for partition, rows in sent.by_partition.items():
-        facts = shown.of_contact_imports(sync, partition, rows=rows, run=run)
+        facts = shown.of_contact_imports(sync, partition, rows=rows, run=run, of=len(sent.by_partition))
         if partition == WHOLE:
             yield dg.MaterializeResult(asset_key=key, metadata=facts)
         elif rows["pending"] == 0:

@@ -21,6 +21,8 @@ Facts = Mapping[str, Any]
 PERSONAL_DATA = "contacts/personal_data"
 BAR_WIDTH = 16
 """So that a chart fits in the table of a page without being cut off."""
+MOST_REASONS = 8
+"""Longer texts are hidden behind a link by Dagster's UI."""
 
 
 def of_partitions(
@@ -114,22 +116,41 @@ def where_rows_went(rows: Mapping[str, int]) -> dg.MarkdownMetadataValue:
 
 
 def by_reason(counts: Mapping[str, int], *, read: int) -> dg.MarkdownMetadataValue:
-    """Rejections by reason, the most frequent first, and what to do about each."""
+    """Rejections by reason, the most frequent first; few enough to be shown on the page itself."""
     if not counts:
         return dg.MetadataValue.md("No row was rejected.")
-    ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
-    chart = bars(ordered, whole=sum(counts.values()))
-    remedies = "\n".join(f"* `{name}`: {_remedy(name)}" for name, _ in ordered)
+    ordered = _most_first(counts)
+    shown, rest = ordered[:MOST_REASONS], ordered[MOST_REASONS:]
+    if rest:
+        shown = [*shown, (f"{len(rest)} more", sum(count for _, count in rest))]
     rejected = sum(counts.values())
     return dg.MetadataValue.md(
         f"**{rejected:,} of {read:,} rows rejected** ({share(rejected, read):.1%}).\n\n"
-        f"```text\n{chart}\n```\n\n{remedies}"
+        f"```text\n{bars(shown, whole=rejected)}\n```"
     )
+
+
+def remedies(counts: Mapping[str, int]) -> dg.MarkdownMetadataValue:
+    """What to do about each reason, the most frequent first."""
+    lines = (f"* `{name}` ({count:,}): {_remedy(name)}" for name, count in _most_first(counts))
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def one_run(run: Mapping[str, Any], *, partitions: int) -> dg.MarkdownMetadataValue:
+    """What a run of several partitions cost: numbers that belong to none of them alone."""
+    return dg.MetadataValue.md(
+        f"One run of {partitions:,} partitions: {run['rows']['read']:,} rows read, {run['payloads']:,} payloads, "
+        f"{run['requests']:,} requests, {run['seconds']:,.1f} s."
+    )
+
+
+def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda each: (-each[1], each[0]))
 
 
 def counts(rows: Mapping[str, int], *, nothing: str) -> dg.MarkdownMetadataValue:
     """Counts by name, the largest first, as a chart of text."""
-    ordered = sorted(rows.items(), key=lambda each: (-each[1], each[0]))
+    ordered = _most_first(rows)
     chart = bars(ordered, whole=sum(rows.values()))
     return dg.MetadataValue.md(f"```text\n{chart}\n```" if ordered else nothing)
 
@@ -137,7 +158,7 @@ def counts(rows: Mapping[str, int], *, nothing: str) -> dg.MarkdownMetadataValue
 def bars(rows: Sequence[tuple[str, int]], *, whole: int) -> str:
     """Lines of name, count, share and bar, in columns."""
     if not rows:
-        return "nothing"
+        return "no rows"
     name_width = max(len(name) for name, _ in rows)
     count_width = max(len(f"{count:,}") for _, count in rows)
     most = max(count for _, count in rows)

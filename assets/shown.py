@@ -43,6 +43,7 @@ def of_rejections(
     rejected, read = rows.get("rejected", 0), rows.get("read", 0)
     return {
         "rejected_by_reason": metadata.by_reason(reasons, read=read),
+        **({"what_to_do": metadata.remedies(reasons)} if reasons else {}),
         "rows_rejected": rejected,
         "rejected_share": metadata.share(rejected, read),
         **{f"rejected_{reason}": count for reason, count in sorted(reasons.items())},
@@ -57,18 +58,25 @@ def of_pending_file(lake: Lake, path: str, *, gone: int) -> dict[str, Any]:
 
 
 def of_contact_imports(
-    sync: Sync, partition: str, *, rows: Mapping[str, int], run: Mapping[str, Any]
+    sync: Sync, partition: str, *, rows: Mapping[str, int], run: Mapping[str, Any], of: int = 1
 ) -> dict[str, Any]:
-    """Where every row of a partition has ended, and what the run cost."""
-    numbers = {name: run[name] for name in ("requests", "retries", "payloads", "seconds", "ambiguous")}
+    """Where every row of a partition has ended, and what the run cost; `of` so many partitions in one run."""
     return {
         "where_every_row_went": metadata.where_rows_went(rows),
-        "rejected_by_reason": metadata.by_reason(run["rejected_by_reason"], read=run["rows"]["read"]),
+        **(_alone(run) if of == 1 else {"run": metadata.one_run(run, partitions=of)}),
         **metadata.of_rows(rows),
-        **numbers,
         "rejections": dg.MetadataValue.asset(dg.AssetKey([sync.name, "rejections"])),
         "rejected_rows_lie_in": file_of(sync, "rejections", partition),
         "summary": f"summaries/{sync.name}/{run['run_id']}.json",
+    }
+
+
+def _alone(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of a run that was all about one partition: they plot."""
+    numbers = ("requests", "retries", "payloads", "seconds", "ambiguous")
+    return {
+        "rejected_by_reason": metadata.by_reason(run["rejected_by_reason"], read=run["rows"]["read"]),
+        **{name: run[name] for name in numbers},
     }
 
 

@@ -55,6 +55,38 @@ def test_a_run_that_is_unlike_those_before_it_warns(now: dict[str, Any], failed:
     assert all(found[name].description for name in failed)
 
 
+@pytest.mark.parametrize(
+    ("new", "changed", "why"),
+    [
+        pytest.param(0, 0, "full resync was asked for", id="asked for"),
+        pytest.param(950, 0, "ledger knew none", id="another key or lake"),
+        pytest.param(10, 940, "values of nearly everybody changed", id="the sync file was edited"),
+    ],
+)
+def test_a_full_resync_says_why(new: int, changed: int, why: str) -> None:
+    """Everything was sent although most was known: an automation at Mailtrap may wake for everybody."""
+    told = {"read": 1000, "accepted": 10, "unchanged": 940}
+    now = summary("now", rows={"read": 1000, "accepted": 950, "unchanged": 0}, new=new, changed=changed)
+    found = results(now, [summary("a", rows=told)])["only_changes_are_sent"]
+    assert not found.passed and found.description is not None and why in found.description
+
+
+@pytest.mark.parametrize(
+    ("now", "former"),
+    [
+        pytest.param({"accepted": 950, "unchanged": 0}, [], id="the first run of all"),
+        pytest.param({"accepted": 400, "unchanged": 550}, [{"accepted": 950}], id="many changes"),
+        pytest.param({"accepted": 5, "unchanged": 0}, [{"accepted": 5}], id="too few to speak of"),
+    ],
+)
+def test_what_is_no_full_resync(now: dict[str, int], former: list[dict[str, int]]) -> None:
+    """First runs, ordinary changes and tiny tables are nothing to warn of."""
+    rows = {"read": 1000}
+    runs = [summary("a", rows={**rows, **each}) for each in former]
+    found = results(summary("now", rows={**rows, **now}, new=0, changed=400), runs)
+    assert found["only_changes_are_sent"].passed
+
+
 def test_the_first_runs_warn_of_nothing() -> None:
     """Nothing is usual yet."""
     assert all(each.passed for each in results(summary("now", read=0), [summary("a"), summary("b")]).values())

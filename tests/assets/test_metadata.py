@@ -48,8 +48,15 @@ def test_a_chart_that_does_not_add_up_says_so() -> None:
 
 def test_reasons_come_with_their_remedies() -> None:
     """Whoever sees a rejection in the UI reads there what to do."""
-    told = str(metadata.by_reason({"address_several": 2, "refused_by_mailtrap": 1}, read=100).value)
-    assert "**3 of 100 rows rejected** (3.0%)" in told
-    assert "`address_several`: Keep one address per row." in told
-    assert "`refused_by_mailtrap`: See `mailtrap_says`" in told
+    reasons = {"address_several": 2, "refused_by_mailtrap": 1}
+    assert "**3 of 100 rows rejected** (3.0%)" in str(metadata.by_reason(reasons, read=100).value)
+    told = str(metadata.remedies(reasons).value)
+    assert "`address_several` (2): Keep one address per row." in told
+    assert "`refused_by_mailtrap` (1): See `mailtrap_says`" in told
     assert metadata.by_reason({}, read=5).value == "No row was rejected."
+
+
+def test_many_reasons_still_fit_on_the_page() -> None:
+    """Dagster hides a long text behind a link: the rarest reasons are summed up, none is lost from the sum."""
+    told = str(metadata.by_reason({f"reason_{n:02}": 50 - n for n in range(20)}, read=5000).value)
+    assert len(told) < 1000 and "12 more" in told and "**810 of 5,000 rows rejected**" in told

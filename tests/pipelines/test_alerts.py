@@ -1,6 +1,10 @@
 """What a webhook is told, and what it is never told."""
 
+import contextlib
 import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import dagster as dg
@@ -31,15 +35,20 @@ class Chat:
 
 
 def failed_run(world: SyncingWorld, chat: Chat) -> str | None:
-    """A run that fails, and the tick of the sensor that hears of it; says why it told nothing."""
+    """A run whose import is refused, and the tick of the sensor that hears of it."""
     world.mailtrap.fault(action={"do": "answer", "status": 401}, match={"path": "/contacts/imports$"})
+    return tell_of_failure(world, chat.webhook())
+
+
+def tell_of_failure(world: SyncingWorld, webhook: Webhook) -> str | None:
+    """A run that fails, and the tick of the sensor that hears of it; says why it told nothing."""
     result = world.run("sync_whole")
     run = world.instance.get_run_by_id(result.run_id)
     event = next(each for each in result.all_events if each.is_failure and not each.is_step_event)
     assert run is not None
     sensor = alert_on_failure()
     context = dg.build_run_status_sensor_context(
-        sensor.name, event, world.instance, run, resources={"alerts": chat.webhook()}
+        sensor.name, event, world.instance, run, resources={"alerts": webhook}
     ).for_run_failure()
     answer = sensor(context)
     return answer.skip_message if isinstance(answer, dg.SkipReason) else None
@@ -95,3 +104,68 @@ def test_a_check_that_warned_is_told(tmp_path: Path) -> None:
         assert sensor(context) is None
     [text] = chat.told
     assert "1 check did not pass" in text and "table: enough. 3 are left." in text
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[tuple[str, list[bytes]]]:
+    """A webhook on loopback that takes everything: its URL, and what it was posted."""
+    posted: list[bytes] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            """Keep the body."""
+            posted.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/hook", posted
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def refuse_the_token(world: SyncingWorld) -> None:
+    """Mailtrap says 401."""
+    world.mailtrap.fault(action={"do": "answer", "status": 401}, match={"path": "/contacts/lists$"})
+
+
+def refuse_suppressions(world: SyncingWorld) -> None:
+    """Nobody can be asked who is suppressed."""
+    world.mailtrap.fault(action={"do": "answer", "status": 403}, match={"path": "/suppressions$"})
+
+
+def break_the_addresses(world: SyncingWorld) -> None:
+    """A source whose column of addresses was filled with something else."""
+    world.change("update people set email = id")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        (refuse_the_token, ("config", "token")),
+        (refuse_suppressions, ("config", "suppressions")),
+        (break_the_addresses, ("data", "max_rejected")),
+    ],
+    ids=["token refused", "suppressions not to be had", "rejected share"],
+)
+def test_what_stopped_a_run_arrives_at_the_webhook(
+    tmp_path: Path, trouble: Callable[[SyncingWorld], None], words: tuple[str, str]
+) -> None:
+    """Really posted, as Slack's JSON, with the outcome and what it was about; nothing was sent, nobody is named."""
+    outcome, about = words
+    with listening() as (url, posted), syncing_world(tmp_path, people_a_day=1) as world:
+        trouble(world)
+        tell_of_failure(world, Webhook(url))
+        assert world.imports() == []
+    [body] = posted
+    message = json.loads(body)
+    assert set(message) == {"text", "blocks"} and f"*outcome:* {outcome}" in body.decode()
+    assert about in message["text"], message["text"]
+    assert "@" not in body.decode() and "Name1" not in body.decode()
