@@ -32,7 +32,8 @@ def alert_on_failure() -> dg.SensorDefinition:
     ) -> dg.SkipReason | None:
         if context.dagster_run.tags.get("dagster/will_retry") == "true":
             return dg.SkipReason("The run is retried; only its last failure is told.")
-        return _tell(alerts, about_failure(context.dagster_run, context.get_step_failure_events()))
+        failed = failed_checks(context.instance, context.dagster_run.run_id)
+        return _tell(alerts, about_failure(context.dagster_run, context.get_step_failure_events(), failed))
 
     return _alert_on_failure
 
@@ -50,11 +51,7 @@ def alert_on_warnings() -> dg.SensorDefinition:
     def _alert_on_warnings(
         context: dg.RunStatusSensorContext, alerts: dg.ResourceParam[Webhook]
     ) -> dg.SkipReason | None:
-        logs = context.instance.all_logs(
-            context.dagster_run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
-        )
-        found = [each.dagster_event.asset_check_evaluation_data for each in logs if each.dagster_event]
-        failed = [each for each in found if not each.passed]
+        failed = failed_checks(context.instance, context.dagster_run.run_id)
         if not failed:
             return dg.SkipReason("Every check passed.")
         return _tell(alerts, about_checks(context.dagster_run, failed))
@@ -62,7 +59,18 @@ def alert_on_warnings() -> dg.SensorDefinition:
     return _alert_on_warnings
 
 
-def about_failure(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> Message:
+def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetCheckEvaluation]:
+    """The checks of a run that did not pass."""
+    logs = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    found = [each.dagster_event.asset_check_evaluation_data for each in logs if each.dagster_event]
+    return [each for each in found if not each.passed]
+
+
+def about_failure(
+    run: dg.DagsterRun,
+    failures: Sequence[dg.DagsterEvent],
+    failed: Sequence[dg.AssetCheckEvaluation] = (),
+) -> Message:
     """What a failed run says to people: our own sentences; of other errors, only what kind they are."""
     sentences, facts = [], _facts_of(run)
     for event in failures:
@@ -70,6 +78,9 @@ def about_failure(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> Me
         if data is not None and "outcome" in data.metadata:
             sentences.append(str(data.description))
             facts.append(("outcome", str(data.metadata["outcome"].value)))
+        elif failed and "AssetCheckFailed" in str(event.step_failure_data.error):
+            sentences.append(_in_lines(failed))
+            facts.append(("outcome", "data"))
         else:
             error = event.step_failure_data.error
             kind = (error.cause or error).cls_name if error else None
@@ -81,12 +92,15 @@ def about_failure(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> Me
 
 def about_checks(run: dg.DagsterRun, failed: Sequence[dg.AssetCheckEvaluation]) -> Message:
     """What checks say to people."""
-    lines = [
+    count = f"{len(failed)} check{'s' if len(failed) > 1 else ''} did not pass"
+    return Message(title=f"{run.job_name}: {count}", text=_in_lines(failed), facts=_facts_of(run))
+
+
+def _in_lines(failed: Sequence[dg.AssetCheckEvaluation]) -> str:
+    return "\n".join(
         f"{each.asset_key.to_user_string()}: {each.check_name}. {each.description or ''}".strip()
         for each in failed[:MOST_CHECKS]
-    ]
-    count = f"{len(failed)} check{'s' if len(failed) > 1 else ''} did not pass"
-    return Message(title=f"{run.job_name}: {count}", text="\n".join(lines), facts=_facts_of(run))
+    )
 
 
 def _facts_of(run: dg.DagsterRun) -> list[tuple[str, str]]:

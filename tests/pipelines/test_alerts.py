@@ -151,7 +151,7 @@ def break_the_addresses(world: SyncingWorld) -> None:
     [
         (refuse_the_token, ("config", "token")),
         (refuse_suppressions, ("config", "suppressions")),
-        (break_the_addresses, ("data", "max_rejected")),
+        (break_the_addresses, ("data", "few_rows_are_rejected")),
     ],
     ids=["token refused", "suppressions not to be had", "rejected share"],
 )
