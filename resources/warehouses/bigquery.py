@@ -30,6 +30,8 @@ from resources.warehouses.contract import (
 from resources.warehouses.statement import Column, Grammar
 
 NAME = "BigQuery"
+LOOK_SECONDS = 60.0
+"""How long a description is asked for again; the client's own ten minutes say nothing meanwhile."""
 ADDRESS_HASH = (
     "CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5(LOWER(TRIM(COALESCE(CAST({column} AS STRING), ''), ' \\t\\r\\n')))), 1, 8)) "
     "AS INT64)"
@@ -73,19 +75,19 @@ class Rows(Protocol):
 class Client(Protocol):
     """The part of `google.cloud.bigquery.Client` that is used here."""
 
-    def get_table(self, table: str) -> Any:
+    def get_table(self, table: str, retry: Any = ...) -> Any:
         """The description of a table."""
         ...
 
-    def list_datasets(self, project: str | None = None) -> Iterable[Any]:
+    def list_datasets(self, project: str | None = None, *, retry: Any = ...) -> Iterable[Any]:
         """The datasets that this account sees."""
         ...
 
-    def list_tables(self, dataset: str) -> Iterable[Any]:
+    def list_tables(self, dataset: str, *, retry: Any = ...) -> Iterable[Any]:
         """The tables of a dataset."""
         ...
 
-    def query(self, query: str, job_config: Any = None) -> Any:
+    def query(self, query: str, job_config: Any = None, *, retry: Any = ...) -> Any:
         """Start a job; a dry run when its config says so."""
         ...
 
@@ -123,6 +125,7 @@ def open_warehouse(
         dataset=dataset,
         storage=_storage(),
         dry_run=bigquery.QueryJobConfig(dry_run=True, use_query_cache=False),
+        retry=bigquery.DEFAULT_RETRY.with_timeout(LOOK_SECONDS),
         statement_timeout_seconds=statement_timeout_seconds,
     )
 
@@ -146,11 +149,12 @@ class BigQueryWarehouse:
         dataset: str = "",
         storage: object | None = None,
         dry_run: object | None = None,
+        retry: object | None = None,
         statement_timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS,
     ) -> None:
         self._client = client
         self._project, self._dataset = project, dataset
-        self._storage, self._dry_run = storage, dry_run
+        self._storage, self._dry_run, self._retry = storage, dry_run, retry
         self._timeout_seconds = statement_timeout_seconds
 
     def columns(self, relation: Relation) -> pa.Schema:
@@ -198,8 +202,10 @@ class BigQueryWarehouse:
         if isinstance(relation, Query):
             source = statement.from_clause(relation, (), self.dialect)
             with complaints.border(self._complaint_about(relation)):
-                schema = self._client.query(f"SELECT * FROM {source}", job_config=self._dry_run).schema
-            return source, [_column(each) for each in schema]
+                job = self._client.query(
+                    f"SELECT * FROM {source}", job_config=self._dry_run, retry=self._retry
+                )
+            return source, [_column(each) for each in job.schema]
         table = self._table(relation)
         found = (table.project, table.dataset_id, table.table_id)
         return statement.from_clause(relation, found, self.dialect), [_column(each) for each in table.schema]
@@ -214,7 +220,7 @@ class BigQueryWarehouse:
             )
         with complaints.border(self._complaint_about(relation)):
             try:
-                return self._client.get_table(".".join(full))
+                return self._client.get_table(".".join(full), retry=self._retry)
             except Exception as error:
                 if complaints.code_of(error) != "NotFound":
                     raise
@@ -222,14 +228,16 @@ class BigQueryWarehouse:
 
     def _names(self, project: str, dataset: str) -> list[str]:
         """Tables to compare a misspelt name with: of its dataset, or else of all."""
+        ask = {"retry": self._retry}
         try:
-            return [f"{dataset}.{each.table_id}" for each in self._client.list_tables(f"{project}.{dataset}")]
+            there = self._client.list_tables(f"{project}.{dataset}", **ask)
+            return [f"{dataset}.{each.table_id}" for each in there]
         except Exception:  # noqa: BLE001 - the dataset may be what is misspelt
-            datasets = [each.dataset_id for each in self._client.list_datasets(project)]
+            datasets = [each.dataset_id for each in self._client.list_datasets(project, **ask)]
             return [
                 f"{name}.{each.table_id}"
                 for name in datasets
-                for each in self._client.list_tables(f"{project}.{name}")
+                for each in self._client.list_tables(f"{project}.{name}", **ask)
             ]
 
     def _complaint_about(self, relation: Relation) -> complaints.Translate:
@@ -243,7 +251,7 @@ def _storage() -> object | None:
     except ImportError:
         return None
     with complaints.border(lambda error: complaints.unexpected(NAME, complaints.code_of(error))):
-        client: object = bigquery_storage.BigQueryReadClient()
+        client: object = bigquery_storage.BigQueryReadClient()  # type: ignore[no-untyped-call,unused-ignore]
     return client
 
 

@@ -109,7 +109,7 @@ def open_warehouse(
     except ImportError:
         raise complaints.driver_missing("snowflake-connector-python", extra="snowflake") from None
     arguments = connect_arguments(url, statement_timeout_seconds=statement_timeout_seconds)
-    with complaints.border(lambda error: _cannot_connect(url, error)):
+    with complaints.border(lambda error: cannot_connect(url, error)):
         connection = driver.connect(**arguments)
     return SnowflakeWarehouse(connection, statement_timeout_seconds=statement_timeout_seconds)
 
@@ -277,14 +277,23 @@ def _decode(column: Column, quoted: str) -> str:
     return f"TO_VARCHAR({quoted})"
 
 
-def _cannot_connect(url: str, error: Exception) -> WarehouseError:
+def cannot_connect(url: str, error: Exception) -> WarehouseError:
+    """Why the driver opened no session."""
     number = getattr(error, "errno", None)
     if number in (390100, 390144, 390201, 390189):
         why, remedy = "it refused the user, the password, the key or the role", "Correct CONTACTS_WAREHOUSE."
         return complaints.cannot_connect(url, why, remedy=remedy, transient=False)
+    code = f"{complaints.code_of(error)} {number or ''}".strip()
+    if complaints.code_of(error) == "ProgrammingError":
+        # Before anything is sent: no user, no password, a key file that is not there.
+        why, remedy = (
+            f"the driver does not accept the URL's parameters ({code})",
+            "Correct CONTACTS_WAREHOUSE.",
+        )
+        return complaints.cannot_connect(url, why, remedy=remedy, transient=False)
     return complaints.cannot_connect(
         url,
-        f"{complaints.code_of(error)} {number or ''}".strip(),
+        code,
         remedy="Check account, network and status.snowflake.com.",
     )
 

@@ -7,7 +7,7 @@ import pytest
 from resources.errors import WarehouseError
 from resources.warehouses import Query, Warehouse, connect
 from resources.warehouses.bigquery import BigQueryWarehouse, places
-from resources.warehouses.snowflake import SnowflakeWarehouse, connect_arguments
+from resources.warehouses.snowflake import SnowflakeWarehouse, cannot_connect, connect_arguments
 from tests.resources.warehouses.vendors import BigQueryClient, Engine, SnowflakeConnection
 
 SELECT = Query("SELECT id FROM people")
@@ -108,3 +108,25 @@ def test_a_driver_that_is_not_installed_is_named_with_its_extra(scheme: str, pac
             connect(f"{scheme}://somewhere/db")
     else:
         pytest.skip(f"{package} is installed")
+
+
+class ProgrammingError(Exception):
+    """As the driver's own."""
+
+    errno = 251007
+
+
+class OperationalError(Exception):
+    """As the driver's own."""
+
+    errno = 250001
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"), [(ProgrammingError("ada"), "config"), (OperationalError("ada"), "transient")]
+)
+def test_a_snowflake_url_to_mend_is_not_a_network_to_wait_for(error: Exception, outcome: str) -> None:
+    """The real driver calls a missing password or key file a ProgrammingError, and an unreachable host an OperationalError."""
+    said = cannot_connect("snowflake://ada:secret@acme/PROD", error)
+    assert said.outcome == outcome
+    assert "secret" not in str(said)

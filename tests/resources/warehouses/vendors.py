@@ -149,7 +149,7 @@ class BigQueryClient:
         self.engine, self.project = engine, project
         self.closed = False
 
-    def get_table(self, table: str) -> SimpleNamespace:
+    def get_table(self, table: str, retry: Any = None) -> SimpleNamespace:
         project, dataset, name = table.split(".")
         if (dataset, name) not in self._tables():
             raise NotFound(f"Not found: {table}")
@@ -164,12 +164,12 @@ class BigQueryClient:
             schema=self._fields(f"SELECT * FROM `{dataset}`.`{name}`"),
         )
 
-    def list_datasets(self, project: str | None = None) -> list[SimpleNamespace]:
+    def list_datasets(self, project: str | None = None, *, retry: Any = None) -> list[SimpleNamespace]:
         return [
             SimpleNamespace(dataset_id=name) for name in sorted({dataset for dataset, _ in self._tables()})
         ]
 
-    def list_tables(self, dataset: str) -> list[SimpleNamespace]:
+    def list_tables(self, dataset: str, *, retry: Any = None) -> list[SimpleNamespace]:
         found = [
             SimpleNamespace(table_id=name) for each, name in self._tables() if each == dataset.split(".")[-1]
         ]
@@ -177,7 +177,7 @@ class BigQueryClient:
             raise NotFound(f"Not found: {dataset}")
         return found
 
-    def query(self, query: str, job_config: Any = None) -> SimpleNamespace:
+    def query(self, query: str, job_config: Any = None, *, retry: Any = None) -> SimpleNamespace:
         assert job_config == "dry run", "a real query job would cost money here"
         return SimpleNamespace(schema=self._fields(query))
 
