@@ -15,6 +15,7 @@ import functools
 import importlib
 import posixpath
 import re
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -42,12 +43,10 @@ _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 def open_warehouse(
-    url: str,
-    *,
-    statement_timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS,  # noqa: ARG001 - no statement, no timeout
+    url: str, *, statement_timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS
 ) -> "FilesWarehouse":
     """The folder at this URL."""
-    return FilesWarehouse(url)
+    return FilesWarehouse(url, statement_timeout_seconds=statement_timeout_seconds)
 
 
 class FilesWarehouse:
@@ -55,7 +54,8 @@ class FilesWarehouse:
 
     dialect = ""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, statement_timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS) -> None:
+        self._timeout_seconds = statement_timeout_seconds
         with complaints.border(lambda error: _cannot_open(url, error)):
             self._filesystem, self._folder = _located(url)
         self._listed: dict[str, tuple[SourceFile, ...]] = {}
@@ -85,6 +85,7 @@ class FilesWarehouse:
             chosen = statement.pick(needed, known, relation=files)
         schema = pa.schema([pa.field(name, plain.plain_type(chosen[name].type)) for name in needed])
         rows = _rows(found, files, schema, window=window, rows_per_batch=rows_per_batch)
+        rows = _in_time(rows, self._timeout_seconds)
         if window:
             rows = windows.inside(plain.even(rows, rows_per_batch=rows_per_batch), window, schema)
         wanted = (batch.select(list(columns)) for batch in rows)
@@ -148,6 +149,20 @@ def _rows(
         for batch in part.batches(window=window, rows_per_batch=rows_per_batch):
             yield next(plain.convert([batch], schema))
         _require_unchanged(file)
+
+
+def _in_time(batches: Iterator[pa.RecordBatch], seconds: float) -> Iterator[pa.RecordBatch]:
+    """The same batches, while reading them takes no longer than it may; the consumer's own time does not count."""
+    spent = 0.0
+    while True:
+        began = time.monotonic()
+        batch = next(batches, None)
+        spent += time.monotonic() - began
+        if spent > seconds:
+            raise complaints.too_slow(seconds)
+        if batch is None:
+            return
+        yield batch
 
 
 class _Part:

@@ -101,12 +101,18 @@ def plain_array(array: pa.Array, field: pa.Field) -> pa.Array:
         array = pa.array([None if each is None else str(each) for each in array.to_pylist()], TEXT)
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
     try:
-        return _cast(array, field.type)
+        return _cast(_decoded(array), field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
         raise _misfit(field, array.type) from None
+
+
+def _decoded(array: pa.Array) -> pa.Array:
+    if not pa.types.is_dictionary(array.type):
+        return array
+    if array.type.value_type == pa.string_view():  # polars' categories, which Arrow cannot look up
+        array = pa.DictionaryArray.from_arrays(array.indices, array.dictionary.cast(TEXT))
+    return array.dictionary_decode()
 
 
 def _cast(array: pa.Array, wanted: pa.DataType) -> pa.Array:

@@ -2,16 +2,18 @@
 
 import bz2
 import gzip
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
 from resources.errors import WarehouseError
-from resources.warehouses import Days, Files, Window, connect
+from resources.warehouses import Bucket, Days, Files, Window, connect
 from resources.warehouses.file_formats import BYTES_PER_BLOCK, DefaultDialect
 
 Rows = list[dict[str, object]]
@@ -282,3 +284,40 @@ def test_a_parquet_file_with_a_name_twice_says_which(tmp_path: Path) -> None:
         warehouse.read(Files("people.parquet"), columns=["agreed"]),
     ):
         pass
+
+
+def test_reading_files_takes_no_longer_than_it_may(tmp_path: Path) -> None:
+    """As a statement in a database; the time of whoever takes the rows does not count."""
+    write(tmp_path, "a.csv", b"id\n1\n2\n")
+    with (
+        pytest.raises(WarehouseError, match="did not finish the statement within 1e-09 seconds") as caught,
+        connect(f"files:{tmp_path}", statement_timeout_seconds=1e-9).read(
+            Files("a.csv"), columns=["id"]
+        ) as batches,
+    ):
+        list(batches)
+    assert caught.value.outcome == "transient"
+
+
+HOSTILE = ['x"; DROP TABLE batch; --', "x'; SELECT 1; --", "{column}", "$.a.b", "/~0", "*", "a`b", "%(x)s"]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_odd_names_of_columns_are_only_names(tmp_path: Path, suffix: str) -> None:
+    """In every format, as what is read and as what a window cuts by, and as folders' columns."""
+    values = {name: ["2026-01-01", "2026-01-02"] for name in HOSTILE}
+    table = pa.table(values)
+    if suffix == "parquet":
+        pq.write_table(table, tmp_path / "a.parquet")
+    elif suffix == "csv":
+        pacsv.write_csv(table, tmp_path / "a.csv")
+    else:
+        (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(row) for row in table.to_pylist()))
+    warehouse, relation = connect(f"files:{tmp_path}"), Files(f"a.{suffix}")
+    assert set(warehouse.columns(relation).names) == set(HOSTILE)
+    for name in HOSTILE:
+        day = Days(name, datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+        for window in (day, Bucket(name, 0, 1)):
+            with warehouse.read(relation, columns=HOSTILE, window=window) as batches:
+                rows = [row for batch in batches for row in batch.to_pylist()]
+            assert rows == table.to_pylist()[: 1 if window is day else 2]

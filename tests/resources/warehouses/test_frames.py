@@ -102,6 +102,13 @@ def test_values_of_a_frame_arrive_in_plain_types() -> None:
     assert second == (None,) * 6
 
 
+def test_the_categories_of_polars_arrive_as_text() -> None:
+    """They are a dictionary of string views, which Arrow itself cannot decode."""
+    codes = pa.array([1, 0, None], pa.uint32())
+    plans = pa.DictionaryArray.from_arrays(codes, pa.array(["free", "pro"], pa.string_view()))
+    assert read(frames(pa.table({"plan": plans})), "plan") == [("pro",), ("free",), (None,)]
+
+
 def test_parts_have_the_types_of_the_first() -> None:
     """A day without an age makes floats of pandas' integers; they become integers again."""
     found = read(frames(pd.DataFrame({"age": [30]}), pd.DataFrame({"age": [31.0, float("nan")]})), "age")
