@@ -70,16 +70,20 @@ class DagsterWorld:
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
-    def mailtrap(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def mailtrap(self, path: str, body: Mapping[str, Any] | None = None, *, method: str | None = None) -> Any:
         """Ask the local Mailtrap's admin interface."""
-        return ask(f"{self.admin}/{path}", body, token=self.admin_token)
+        return ask(f"{self.admin}/{path}", body, token=self.admin_token, method=method)
 
 
-def ask(url: str, body: Mapping[str, Any] | None = None, *, token: str = "") -> Any:
+def ask(
+    url: str, body: Mapping[str, Any] | None = None, *, token: str = "", method: str | None = None
+) -> Any:
     """JSON in, JSON out."""
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=60) as answer:
+    with urllib.request.urlopen(
+        urllib.request.Request(url, data, headers, method=method), timeout=60
+    ) as answer:
         return json.load(answer)
 
 
