@@ -32,6 +32,7 @@ from assets.rules.comparison import TOLD_SCHEMA, Change, Told, Withheld
 from assets.rules.payload import ListIds
 from assets.rules.sync import DayPartition, Sync
 from assets.steady import steady
+from assets.summary import WITHOUT_ADDRESS
 from resources.journal import IN_FLIGHT, Lease
 from resources.lake import Lake, ParquetSink
 from resources.mailtrap.client import MailtrapClient
@@ -413,7 +414,10 @@ def _gone(
             known = [
                 stack.enter_context(store.lake.local(p)) for p in store.lake.list(evidence.folder(sync.name))
             ]
-            counts.update(write_gone(connection, sink, gone=iter(leavers), addresses=known))
+            unlisted = write_gone(connection, sink, gone=iter(leavers), addresses=known)
+            counts.update(unlisted)
+            if nameless := gone - sum(unlisted.values()):
+                counts[WITHOUT_ADDRESS] += nameless
         else:
             counts[partition] += gone
     return counts

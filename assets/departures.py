@@ -33,7 +33,7 @@ from assets.plans import PlanConfig, keep_to_plan
 from assets.rules.comparison import TOLD_SCHEMA
 from assets.rules.leaving import act_of
 from assets.rules.sync import Sync
-from assets.summary import note_departed
+from assets.summary import WITHOUT_ADDRESS, note_departed
 from resources.errors import ConnectorError, RefusedError
 from resources.journal import Lease
 from resources.lake import Lake
@@ -116,12 +116,14 @@ def depart(
             if any(act_of(sync, why) == "delete" for why in leavers["why"].unique().to_pylist()):
                 settle_wholly(client, store, lease)  # an import that ends later would make the contact anew
             people = named(store.lake, sync, leavers, key=store.key, partitions=partitions)
-            departed.outcomes["without_address"] += leavers.num_rows - len(people)
+            departed.outcomes[WITHOUT_ADDRESS] += leavers.num_rows - len(people)
             depart_all(client, store, sync, people=people, departed=departed, lease=lease, bucket=bucket)
             ledger.merge(store.journal, store.lake, sync.name, lease=lease, bucket=bucket)
     departed.requests = client.usage_counts.requests - before.requests
     departed.outcomes = +departed.outcomes
-    note_departed(store.lake, sync.name, run_id=run_id, gone=departed.by_act, requests=departed.requests)
+    nameless = {name: n for name, n in departed.outcomes.items() if name == WITHOUT_ADDRESS}
+    gone = {**departed.by_act, **nameless}
+    note_departed(store.lake, sync.name, run_id=run_id, gone=gone, requests=departed.requests)
     return departed
 
 

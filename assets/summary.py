@@ -163,6 +163,10 @@ def keep_of_killed(lake: Lake, delivery: Delivery, told: Told) -> None:
     keep(lake, delivery, found)
 
 
+WITHOUT_ADDRESS = "without_address"
+"""People who left, and whom nobody can name to Mailtrap any more: their evidence has expired, their row is gone."""
+
+
 def note_departed(lake: Lake, sync: str, *, run_id: str, gone: Mapping[str, int], requests: int) -> None:
     """How many people a run took away before its imports, for its summary."""
     facts = {"gone": dict(gone), "requests": requests}

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
@@ -237,6 +238,8 @@ class Lake:
         folder = Path(tempfile.mkdtemp(prefix=f"work-{_owner()}-", dir=self._scratch))
         try:
             yield folder
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            raise _no_room(error) from None
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -382,6 +385,14 @@ def _unreadable(path: str, error: OSError) -> LakeError:
         f"The file {path} in the lake cannot be read ({error.strerror or type(error).__name__}).",
         "The lake is not reachable, or its permissions forbid it.",
         "Check CONTACTS_LAKE and its permissions, then run again.",
+    )
+
+
+def _no_room(error: Exception) -> LakeError:
+    return LakeError(
+        f"Tables could not be compared or screened ({type(error).__name__}).",
+        "There was no room to work in: the disk beside the lake is full, or memory is short.",
+        "Make room, then run again: nothing was replaced, and it goes on where it stopped.",
     )
 
 

@@ -338,6 +338,17 @@ def test_people_who_left_a_mirror_leave_its_lists_and_no_others(world: World) ->
     assert len(world.members()) == 30
 
 
+def test_people_who_left_and_whom_nobody_can_name_any_more_are_counted(world: World) -> None:
+    """Their evidence has expired and their row is gone: nobody can take them off a list, and the summary says so."""
+    world.wants(mode="mirror", when_gone="unlist")
+    world.run(people(10))
+    for path in world.store.lake.list("people/evidence"):
+        world.store.lake.delete(path)
+    sent = world.run(people(7))
+    assert conserved(sent, unchanged=7)
+    assert sent.gone["without_address"] == 3 and len(world.members()) == 10
+
+
 def test_people_who_left_and_may_not_be_written_to_are_left_alone(world: World) -> None:
     """Not even to take them off a list."""
     world.wants(mode="mirror", when_gone="unlist")

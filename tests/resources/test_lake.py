@@ -4,6 +4,7 @@ import os
 import stat
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -121,3 +122,15 @@ def test_a_lake_that_cannot_be_is_refused(tmp_path: Path) -> None:
     """With the schemes that can."""
     with pytest.raises(SettingsError, match="s3://"):
         Lake("nosuch://x")
+
+
+def test_a_full_disk_while_duckdb_spills_is_an_error_of_ours(lake: Lake) -> None:
+    """Without the words of the query, which hold paths; and the scratch folder goes."""
+    with pytest.raises(LakeError, match="Make room") as raised, lake.scratch() as folder:
+        config = {"memory_limit": "20MB", "temp_directory": str(folder), "max_temp_directory_size": "1MB"}
+        with duckdb.connect(config=config) as connection:
+            connection.sql(
+                "select n, count(*) from range(5000000) t(n) group by n order by n desc"
+            ).fetchall()
+    assert raised.value.__cause__ is None and str(folder) not in str(raised.value)
+    assert not folder.exists()
