@@ -18,6 +18,7 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Outline
 
 from pipelines.places import PLACES, Place
+from resources.home import private_file
 
 Summary = Mapping[str, Any]
 Run = tuple[str, Summary]
@@ -37,12 +38,9 @@ def draw(runs: Sequence[Run], path: Path, *, title: str = "Where every row went"
     if len(runs) > 1:
         _shares(figure.add_axes((0.15, 0.06, 0.42, 0.185)), runs)
     _effort(figure.add_axes((0.635 if len(runs) > 1 else 0.035, 0.06, 0.335, 0.185)), runs)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as stream:
+    with private_file(path) as stream:
         FigureCanvasAgg(figure)
         figure.savefig(stream, format="png", facecolor=PAPER)
-    partial.replace(path)
     return path
 
 

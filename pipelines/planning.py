@@ -31,6 +31,7 @@ from pipelines.sources import opened_source
 from pipelines.syncing import RANGE, partition_tags, sync_named
 from pipelines.watching import left_of_limit
 from resources import settings
+from resources.home import private_file
 from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
 from resources.mailtrap.session import open_client
@@ -65,7 +66,8 @@ def plan(
         wanted = partitions_wanted(chosen, partition)
         found = planned(ground, chosen, source=source, partitions=wanted, full=full)
     if out is not None:
-        out.write_text(json.dumps(found, indent=1) + "\n")
+        with private_file(out) as stream:
+            stream.write((json.dumps(found, indent=1) + "\n").encode())
     if picture is not None:
         from pipelines.picture import draw
 

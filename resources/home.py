@@ -3,12 +3,16 @@
 Folders are 0700, files 0600, whatever the umask. What lies in the folders belongs to `lake.py` and `journal.py`.
 """
 
+import contextlib
 import hashlib
 import hmac
 import os
 import secrets
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from resources.errors import SettingsError
 
@@ -34,6 +38,19 @@ def open_home(root: str | Path, key: str | None = None) -> Home:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
     return Home(folder, _parse_key(key) if key else _kept_key(folder / "key"))
+
+
+@contextlib.contextmanager
+def private_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file for its owner alone, whole or not at all, whatever the umask; a link in its place is replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+        Path(partial).replace(path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
 
 
 def _parse_key(text: str) -> bytes:

@@ -1,17 +1,23 @@
 """Nothing personal and no secret leaves the lake: canaries planted everywhere, then looked for everywhere.
 
 The commands run as a person would run them, in a process of their own, on a real Dagster instance and a local Mailtrap
-that misbehaves. Afterwards every file, database, log and answer is searched for what was planted: as it is, percent-
-encoded, in base64, in hex, and inside gzip. Parquet in the lake is the one place where people may be.
+that misbehaves, under a umask of 000. Afterwards every file, database (its WAL and free pages too), log and answer is
+searched for what was planted: as it is, percent-encoded, in base64, in hex, and inside gzip. Parquet in the lake is the
+one place where people may be, and what a person had written by `--out`. `make proof` asks Dagster's GraphQL too.
 """
 
 import base64
 import gzip
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -32,6 +38,7 @@ PEOPLE = {
     "refused": "canary.refused@people.example",
     "malformed": "canary.malformed@@people.example",
     "erased": "canary.erased@people.example",
+    "asked": "canary.asked@people.example",
 }
 NAMES = tuple(f"Canaryname{who}" for who in PEOPLE)
 CANARIES = (TOKEN, KEY, *PEOPLE.values(), *NAMES)
@@ -45,8 +52,24 @@ lists: {include: [News]}
 create: true
 guards: {max_rejected: 100%, max_gone: 100%}
 """
+ORDERS = """
+sync: orders
+source: {table: orders}
+email: email
+consent: {granted: agreed}
+events: {name: order_placed, key: id, params: {note: name}}
+guards: {max_rejected: 100%}
+"""
+ASKED = """
+sync: asked
+source: {table: asked}
+email: email
+unsubscribes: {action: delete}
+guards: {max_gone: 100%}
+"""
 STEPS = """
 import json, os, sys
+os.umask(0)
 import duckdb
 from pipelines.command import main
 for kind, *words in json.loads(sys.argv[1]):
@@ -74,11 +97,14 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
-    """Check, plan, sync with refusals, withdraw, sync, a refused token, export, erase, sync again."""
+    """All commands, and each way in which they can fail that sees people: refusals, lost columns, a wrong token."""
     folder = tmp_path_factory.mktemp("hygiene")
     make_warehouse(folder / "warehouse.duckdb")
     (folder / "syncs").mkdir()
-    (folder / "syncs" / "news.yaml").write_text(SYNC)
+    for name, text in (("news", SYNC), ("orders", ORDERS), ("asked", ASKED)):
+        (folder / "syncs" / f"{name}.yaml").write_text(text)
+    for name in ("out", "tmp"):
+        (folder / name).mkdir(mode=0o700)
     (folder / "erase.txt").write_text(f"{PEOPLE['erased']}\nno address, canary.malformed@@people.example\n")
     mailtrap = LocalMailtrap(clock=real_clock(), token=TOKEN)
     with mailtrap.running():
@@ -92,23 +118,42 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         )
         leak = {"errors": [f"{PEOPLE['told']} and {TOKEN} are not welcome, says Canarynametold"]}
         mailtrap.fault(action={"do": "answer", "status": 422, "json": leak}, match={"method": "PATCH"})
+        mailtrap.fault(action={"do": "answer", "status": 422, "json": leak}, match={"path": "/events$"})
+        mailtrap.fault(action={"do": "reset_after"}, match={"path": "/events$", "nth": [2]})
+        mailtrap.fault(
+            action={"do": "answer", "status": 500, "json": leak},
+            match={"method": "DELETE", "nth": list(range(1, 40))},
+            times=39,
+        )
         said = run(
             folder,
             environ_of(folder, mailtrap),
             ["type", "check", "news"],
             ["type", "plan", "news", "--json"],
+            ["type", "plan", "news", "--out", "out/plan.json", "--picture", "out/plan.png"],
             ["type", "sync", "news", "--json"],
             ["sql", f"update people set left_at = now() where email = '{PEOPLE['withdrawn']}'"],
             ["type", "sync", "news"],
             ["type", "sync", "news", "--debug"],
-            ["type", "export", "--json"],
+            ["type", "sync", "orders", "--json"],
+            ["type", "sync", "orders", "--debug"],
+            ["type", "export", "--json", "--out", "out/people.parquet"],
+            ["type", "drift", "news", "--json"],
+            ["sql", f"insert into asked values ('{PEOPLE['asked']}'), ('canary.malformed@@people.example')"],
+            ["type", "sync", "asked", "--debug"],
+            ["type", "sync", "asked", "--json"],
             ["type", "erase", "--file", str(folder / "erase.txt"), "--json"],
             ["type", "erase", "--file", PEOPLE["erased"]],
             ["type", "explain", "canary.malformed@@people.example"],
             ["sql", "alter table people drop column age"],
             ["type", "sync", "news"],
+            ["type", "drift", "news"],
+            ["type", "erase", "--again", "--json"],
+            ["type", "metrics"],
             ["env", "MAILTRAP_API_TOKEN", TOKEN + "x"],
             ["type", "check"],
+            ["type", "export", "--debug"],
+            ["type", "erase", "--file", str(folder / "erase.txt"), "--debug"],
         )
         yield Ran(folder, said, mailtrap)
 
@@ -136,9 +181,11 @@ def make_warehouse(path: Path) -> None:
             (f"p{n}", f"person{n}@people.example", True, None, "form", "Ordinary", "31") for n in range(20)
         ]
         rows += [("bad", "bad-age@people.example", True, None, "form", "Ordinary", "Canarynametold")]
+        connection.execute("create table asked (email text)")
         connection.executemany(
             "insert into people values (?, ?, ?, ?, ?, ?, ?, timestamp '2026-01-01')", rows
         )
+        connection.execute("create table orders as select * from people where id <> 'bad'")
 
 
 def environ_of(folder: Path, mailtrap: LocalMailtrap) -> dict[str, str]:
@@ -158,6 +205,7 @@ def environ_of(folder: Path, mailtrap: LocalMailtrap) -> dict[str, str]:
         "CONTACTS_POLL_SECONDS": "0.05",
         "DAGSTER_HOME": str(folder / "dagster"),
         "DAGSTER_DISABLE_TELEMETRY": "1",
+        "TMPDIR": str(folder / "tmp"),
         "MAILTRAP_API_TOKEN": TOKEN,
         "MAILTRAP_API_URL": mailtrap.api_origin,
         "MAILTRAP_DOWNLOAD_HOSTS": urlsplit(mailtrap.storage_origin).netloc,
@@ -172,7 +220,7 @@ def run(folder: Path, environ: Mapping[str, str], *steps: list[str]) -> str:
     (folder / "dagster").mkdir(exist_ok=True)
     words = [sys.executable, "-c", STEPS, json.dumps(steps)]
     done = subprocess.run(
-        words, env=dict(environ), cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        words, env=dict(environ), cwd=folder, capture_output=True, text=True, timeout=900, check=False
     )
     said = done.stdout + done.stderr
     assert done.stdout.count("exit code") == sum(step[0] == "type" for step in steps), said
@@ -266,6 +314,111 @@ def test_a_hidden_canary_would_be_found(hide: Callable[[str], str]) -> None:
 
 
 def test_files_are_for_their_owner_alone(ran: Ran) -> None:
-    """0600 and 0700, whatever the umask."""
-    open_to_others = [str(path) for path in (ran.folder / "home").rglob("*") if path.stat().st_mode & 0o077]
+    """0600 and 0700, though the umask forbids nothing: what is kept, what was asked for, and what is left over."""
+    open_to_others = [
+        f"{path} {path.stat().st_mode & 0o777:o}"
+        for folder in ("home", "out", "tmp")
+        for path in (ran.folder / folder).rglob("*")
+        if path.stat().st_mode & 0o077
+    ]
     assert open_to_others == []
+
+
+def test_nobody_is_left_in_temporary_files(ran: Ran) -> None:
+    """Neither what DuckDB spilled, nor a download, nor what a picture is made of."""
+    assert {str(path): found for path, found in searched(ran.folder / "tmp") if found} == {}
+
+
+def test_a_plan_and_its_picture_name_nobody(ran: Ran) -> None:
+    """They are shown around; only an export that was asked for holds people."""
+    found = {path.name: words for path, words in searched(ran.folder / "out") if words}
+    assert found == {}
+    assert {path.name for path in (ran.folder / "out").iterdir()} == {
+        "plan.json",
+        "plan.png",
+        "people.parquet",
+    }
+
+
+RUNS = "{ runsOrError { ... on Runs { results { runId runConfigYaml tags { key value } } } } }"
+LOGS = """query($run: ID!) { logsForRun(runId: $run, limit: 1000) { ... on EventConnection { events {
+    __typename ... on MessageEvent { message }
+    ... on MaterializationEvent { ...shown } ... on StepOutputEvent { ...shown }
+    ... on AssetCheckEvaluationEvent { evaluation { checkName description ...shown } }
+    ... on ErrorEvent { error { message stack className causes { message stack } errorChain { error { message } } } } } } } }"""
+SHOWN = """fragment shown on %s { %s { label description ... on TextMetadataEntry { text } ... on UrlMetadataEntry { url }
+    ... on PathMetadataEntry { path } ... on JsonMetadataEntry { jsonString } ... on MarkdownMetadataEntry { mdStr }
+    ... on TableMetadataEntry { table { records } } } }"""
+ASSETS = """{ assetNodes { assetKey { path } description tags { key value } configField { configType { key } }
+    assetMaterializations(limit: 100) { runId description tags { key value } metadataEntries { label
+        ... on TextMetadataEntry { text } ... on PathMetadataEntry { path } ... on JsonMetadataEntry { jsonString }
+        ... on MarkdownMetadataEntry { mdStr } ... on TableMetadataEntry { table { records } } } } } }"""
+RESOURCES = """{ repositoriesOrError { ... on RepositoryConnection { nodes { name
+    allTopLevelResourceDetails { name description configuredValues { key value type }
+        configFields { name description defaultValueAsJson } } } } } }"""
+
+
+@pytest.mark.proof
+def test_no_answer_of_dagster_s_graphql_names_anybody(ran: Ran) -> None:
+    """Runs, their config, logs and errors; assets and their metadata; resources and their settings: what the UI shows."""
+    logs = LOGS
+    for kind in ("MaterializationEvent", "StepOutputEvent", "AssetCheckEvaluation"):
+        name = f"shown{kind}"
+        logs += SHOWN.replace("fragment shown", f"fragment {name}") % (kind, "metadataEntries")
+    logs = logs.replace(
+        "MaterializationEvent { ...shown }", "MaterializationEvent { ...shownMaterializationEvent }"
+    )
+    logs = logs.replace("StepOutputEvent { ...shown }", "StepOutputEvent { ...shownStepOutputEvent }")
+    logs = logs.replace("description ...shown }", "description ...shownAssetCheckEvaluation }")
+    environ = {**environ_of(ran.folder, ran.mailtrap), "MAILTRAP_API_TOKEN": TOKEN}
+    with webserver(ran.folder, environ) as ask:
+        answers = [ask(RUNS), ask(ASSETS), ask(RESOURCES)]
+        runs = [each["runId"] for each in json.loads(answers[0])["data"]["runsOrError"]["results"]]
+        assert len(runs) > 8, "nothing is proven by asking about nothing"
+        answers += [ask(logs, run=run) for run in runs]
+    assert [each[:300] for each in answers if '"errors"' in each] == []
+    assert [found_in(each.encode()) for each in answers if found_in(each.encode())] == []
+    assert "MAILTRAP_API_TOKEN" in answers[2], "a secret is shown by its name alone"
+
+
+@contextmanager
+def webserver(folder: Path, environ: Mapping[str, str]) -> Iterator[Callable[..., str]]:
+    """Dagster's own, on the instance of the commands; gives a way to ask it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [
+        sys.executable,
+        "-m",
+        "dagster_webserver",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        f"{port}",
+        "-m",
+        "pipelines.definitions",
+    ]
+    with (folder / "webserver.log").open("wb") as log:
+        server = subprocess.Popen(words, env=dict(environ), cwd=folder, stdout=log, stderr=log)
+
+    def ask(query: str, **variables: str) -> str:
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return str(answer.read().decode())
+
+    try:
+        deadline = time.monotonic() + 240
+        while True:
+            try:
+                ask("{ version }")
+                break
+            except (OSError, urllib.error.URLError):
+                assert server.poll() is None and time.monotonic() < deadline, "no webserver"
+                time.sleep(0.5)
+        yield ask
+    finally:
+        server.terminate()
+        server.wait(30)
