@@ -25,7 +25,7 @@ from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Pace, Timing
 from assets.failures import told_to_dagster
 from assets.overdue import Overdue, overdue_in, still_at_work
 from assets.partitions import WHOLE, backfill_policy_of, file_of, partitions_of, partitions_of_run
-from assets.pending import PENDING_SCHEMA, ROWS_PER_GROUP, Pending, leavers_not_in, write_gone
+from assets.pending import PENDING_SCHEMA, REPEATED, ROWS_PER_GROUP, Pending, leavers_not_in, write_gone
 from assets.preparation import prepare
 from assets.rules import comparison, guards
 from assets.rules.comparison import TOLD_SCHEMA, Change, Told, Withheld
@@ -248,7 +248,7 @@ def find_pending(
         )
         changes = pending.compare(connection)
         with tables.writer(
-            path, PENDING_SCHEMA, compression=COMPRESSION, rows_per_group=ROWS_PER_GROUP
+            path, PENDING_SCHEMA, compression=COMPRESSION, rows_per_group=ROWS_PER_GROUP, dictionary=REPEATED
         ) as sink:
             pending.write(connection, sink)
             gone = _gone(

@@ -127,7 +127,9 @@ def screen(lake: Lake, sync: Sync, *, partition: str, key: bytes, now: datetime)
         rejections = stack.enter_context(lake.writer(former, schemas.rejections))
         no_consent = stack.enter_context(lake.writer(tables["no_consent"], schemas.no_consent))
         accepted = stack.enter_context(
-            lake.writer(tables["accepted_contacts"], schemas.accepted, compression=COMPRESSION)
+            lake.writer(
+                tables["accepted_contacts"], schemas.accepted, compression=COMPRESSION, dictionary=False
+            )
         )
         with ours():
             counts = screening.screen_file(

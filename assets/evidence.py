@@ -24,6 +24,7 @@ SCHEMA = pa.schema(
         ("told_at", pa.timestamp("us", tz="UTC")),
     ]
 )
+REPEATED = ("consent_evidence", "partition", "change")
 PENDING_COLUMNS = [
     *("address_hash", "email", "fingerprint", "as_of", "partition", "change", "source_key", "list_ids"),
     *("consent_at", "consent_evidence"),
@@ -47,6 +48,9 @@ def keep(lake: Lake, delivery: Delivery, payload: Payload, *, rows: pa.Table) ->
     about = {key: str(delivery.facts[key]) for key in ("sync_version", "source") if key in delivery.facts}
     path = f"{folder(delivery.sync)}/{payload.id}.parquet"
     with lake.writer(
-        path, SCHEMA, metadata={**about, "sync": delivery.sync, "run_id": delivery.run_id}
+        path,
+        SCHEMA,
+        metadata={**about, "sync": delivery.sync, "run_id": delivery.run_id},
+        dictionary=REPEATED,
     ) as sink:
         sink.write(table)

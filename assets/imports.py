@@ -25,7 +25,7 @@ from assets.failures import told_to_dagster
 from assets.freshness import freshness_of
 from assets.overdue import people_in
 from assets.partitions import WHOLE, backfill_policy_of, file_of, label, partitions_of, partitions_of_run
-from assets.pending import PENDING_SCHEMA, ROWS_PER_GROUP
+from assets.pending import PENDING_SCHEMA, REPEATED, ROWS_PER_GROUP
 from assets.rules import comparison
 from assets.rules.comparison import Change
 from assets.rules.sync import DayPartition, Sync
@@ -272,7 +272,9 @@ def copy_without(
         codes[answers["row"].to_numpy()] = answers["change"].to_numpy()
     by_partition = {name: dict(counts) for name, counts in facts["by_partition"].items()}
     first = 0
-    with lake.writer(target, PENDING_SCHEMA, compression=COMPRESSION, rows_per_group=ROWS_PER_GROUP) as sink:
+    with lake.writer(
+        target, PENDING_SCHEMA, compression=COMPRESSION, rows_per_group=ROWS_PER_GROUP, dictionary=REPEATED
+    ) as sink:
         for batch in lake.read(path):
             here = codes[first : first + batch.num_rows]
             first += batch.num_rows

@@ -65,7 +65,7 @@ def version(journal: Journal, sync: str, *, bucket: str | None = None) -> int:
 def write_part(lake: Lake, sync: str, rows: pa.Table, *, bucket: str | None = None) -> str:
     """Keep rows for the ledger in a file of their own; they count once the journal lists its path."""
     path = _file(sync, "part", bucket)
-    with lake.writer(path, TOLD_SCHEMA) as sink:
+    with lake.writer(path, TOLD_SCHEMA, dictionary=["partition"]) as sink:
         sink.write(rows.select(TOLD_SCHEMA.names).cast(TOLD_SCHEMA))
     return path
 
@@ -87,7 +87,7 @@ def merge(journal: Journal, lake: Lake, sync: str, *, lease: Lease, bucket: str 
         # Who is held no longer need not be known, unless an older file that is not merged says otherwise.
         where = "true" if older else "fingerprint is not null"
         query = f"select * from ({comparison.told_sql(_as_told(local))}) where {where}"
-        with lake.writer(path, TOLD_SCHEMA) as sink:
+        with lake.writer(path, TOLD_SCHEMA, dictionary=["partition"]) as sink:
             for batch in connection.sql(query).to_arrow_reader(200_000):
                 sink.write(batch)
             rows = sink.rows

@@ -40,6 +40,8 @@ PENDING_SCHEMA = pa.schema(
     ]
 )
 ROWS_PER_GROUP = 50_000
+REPEATED = ("partition", "change")
+"""Columns of few values; to look for repetitions in the others takes longer than to write them."""
 PENDING_CODES = (Change.new, Change.changed)
 SEPARATOR = "\x1f"
 

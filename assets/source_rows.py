@@ -73,7 +73,7 @@ def extract(
         schema = pa.schema(batches.schema)
         path = file_of(sync, "source_rows", partition)
         with lake.writer(
-            path, schema, compression=COMPRESSION, metadata={"sync_version": sync.version}
+            path, schema, compression=COMPRESSION, dictionary=False, metadata={"sync_version": sync.version}
         ) as sink:
             left_out = 0
             for batch in batches:
