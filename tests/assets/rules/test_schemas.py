@@ -1,6 +1,7 @@
 """The pandera schema of a sync: readable, and with checks of its own names."""
 
 import datetime as dt
+import re
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 
 from assets.rules.schemas import contact_schema
 from assets.rules.sync import Consent, FieldRule, Source, Sync
+from tests.tree import ROOT
 
 
 def schema_of(*fields: FieldRule) -> Any:
@@ -83,3 +85,15 @@ def _passes(schema: Any, contacts: pd.DataFrame) -> bool:
     except pandera.errors.SchemaErrors:
         return False
     return True
+
+
+def test_the_documented_notebook_shows_columns_and_their_checks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it stands on the page: the schema can be read, and a frame be screened."""
+    monkeypatch.chdir(ROOT)
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "screening.md").read_text(), re.S)
+    exec(compile(code, "screening.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert re.search(r"^email \| \S+ \| address_domain: a canonical address", said, re.M)
+    assert "text_too_long: at most 255 characters" in said and "'no_consent': 2" in said
