@@ -120,11 +120,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         mailtrap.fault(action={"do": "answer", "status": 422, "json": leak}, match={"method": "PATCH"})
         mailtrap.fault(action={"do": "answer", "status": 422, "json": leak}, match={"path": "/events$"})
         mailtrap.fault(action={"do": "reset_after"}, match={"path": "/events$", "nth": [2]})
-        mailtrap.fault(
-            action={"do": "answer", "status": 500, "json": leak},
-            match={"method": "DELETE", "nth": list(range(1, 40))},
-            times=39,
-        )
+        mailtrap.fault(action={"do": "answer", "status": 422, "json": leak}, match={"method": "DELETE"})
         said = run(
             folder,
             environ_of(folder, mailtrap),
@@ -343,12 +339,14 @@ def test_a_plan_and_its_picture_name_nobody(ran: Ran) -> None:
 RUNS = "{ runsOrError { ... on Runs { results { runId runConfigYaml tags { key value } } } } }"
 LOGS = """query($run: ID!) { logsForRun(runId: $run, limit: 1000) { ... on EventConnection { events {
     __typename ... on MessageEvent { message }
-    ... on MaterializationEvent { ...shown } ... on StepOutputEvent { ...shown }
-    ... on AssetCheckEvaluationEvent { evaluation { checkName description ...shown } }
-    ... on ErrorEvent { error { message stack className causes { message stack } errorChain { error { message } } } } } } } }"""
-SHOWN = """fragment shown on %s { %s { label description ... on TextMetadataEntry { text } ... on UrlMetadataEntry { url }
+    ... on MaterializationEvent { metadataEntries { ...shown } }
+    ... on ExecutionStepOutputEvent { metadataEntries { ...shown } }
+    ... on AssetCheckEvaluationEvent { evaluation { checkName description metadataEntries { ...shown } } }
+    ... on ErrorEvent { error { message stack className causes { message stack } errorChain { error { message } } } }
+    } } } }
+fragment shown on MetadataEntry { label description ... on TextMetadataEntry { text } ... on UrlMetadataEntry { url }
     ... on PathMetadataEntry { path } ... on JsonMetadataEntry { jsonString } ... on MarkdownMetadataEntry { mdStr }
-    ... on TableMetadataEntry { table { records } } } }"""
+    ... on TableMetadataEntry { table { records } } }"""
 ASSETS = """{ assetNodes { assetKey { path } description tags { key value } configField { configType { key } }
     assetMaterializations(limit: 100) { runId description tags { key value } metadataEntries { label
         ... on TextMetadataEntry { text } ... on PathMetadataEntry { path } ... on JsonMetadataEntry { jsonString }
@@ -361,21 +359,12 @@ RESOURCES = """{ repositoriesOrError { ... on RepositoryConnection { nodes { nam
 @pytest.mark.proof
 def test_no_answer_of_dagster_s_graphql_names_anybody(ran: Ran) -> None:
     """Runs, their config, logs and errors; assets and their metadata; resources and their settings: what the UI shows."""
-    logs = LOGS
-    for kind in ("MaterializationEvent", "StepOutputEvent", "AssetCheckEvaluation"):
-        name = f"shown{kind}"
-        logs += SHOWN.replace("fragment shown", f"fragment {name}") % (kind, "metadataEntries")
-    logs = logs.replace(
-        "MaterializationEvent { ...shown }", "MaterializationEvent { ...shownMaterializationEvent }"
-    )
-    logs = logs.replace("StepOutputEvent { ...shown }", "StepOutputEvent { ...shownStepOutputEvent }")
-    logs = logs.replace("description ...shown }", "description ...shownAssetCheckEvaluation }")
     environ = {**environ_of(ran.folder, ran.mailtrap), "MAILTRAP_API_TOKEN": TOKEN}
     with webserver(ran.folder, environ) as ask:
         answers = [ask(RUNS), ask(ASSETS), ask(RESOURCES)]
         runs = [each["runId"] for each in json.loads(answers[0])["data"]["runsOrError"]["results"]]
         assert len(runs) > 8, "nothing is proven by asking about nothing"
-        answers += [ask(logs, run=run) for run in runs]
+        answers += [ask(LOGS, run=run) for run in runs]
     assert [each[:300] for each in answers if '"errors"' in each] == []
     assert [found_in(each.encode()) for each in answers if found_in(each.encode())] == []
     assert "MAILTRAP_API_TOKEN" in answers[2], "a secret is shown by its name alone"
