@@ -48,28 +48,13 @@ def screened_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         group_name=sync.name,
         partitions_def=partitions_of(sync),
         backfill_policy=backfill_policy_of(sync),
-        specs=[
-            dg.AssetSpec(
-                accepted,
-                deps=[dg.AssetKey([sync.name, "source_rows"])],
-                owners=owners,
-                kinds={"pandas", "parquet"},
-                tags=metadata.tags_of(sync, personal_data="addresses"),
-                description="Rows with consent, a valid address and valid fields: one contact per address.",
-            ),
-            dg.AssetSpec(
-                rejections,
-                deps=[dg.AssetKey([sync.name, "source_rows"])],
-                owners=owners,
-                kinds={"pandas", "parquet"},
-                tags=metadata.tags_of(sync, personal_data="source-keys"),
-                description="Rows that were refused: source key, column, reason and remedy; no values.",
-            ),
-        ],
-        check_specs=[
-            *check_specs(sync, accepted=accepted, rejections=rejections),
-            consent_spec(accepted),
-        ],
+        specs=screened_specs(
+            sync,
+            owners=owners,
+            accepted=accepted,
+            words="Rows with consent, a valid address and valid fields: one contact per address.",
+        ),
+        check_specs=[*check_specs(sync, accepted=accepted, rejections=rejections), consent_spec(accepted)],
     )
     @told_to_dagster
     def _screened(
@@ -87,30 +72,50 @@ def screened_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
             )
             for partition in partitions_of_run(context)
         }
-        yield metadata.of_partitions(
-            context,
-            {
-                name: shown.of_accepted_contacts(
-                    store.lake, sync, name, rows=each.rows, no_consent=each.no_consent_by_reason
-                )
-                for name, each in found.items()
-            },
-            key=accepted,
-        )
-        yield metadata.of_partitions(
-            context,
-            {
-                name: shown.of_rejections(
-                    store.lake, sync, name, rows=each.rows, reasons=each.rejected_by_reason
-                )
-                for name, each in found.items()
-            },
-            key=rejections,
-        )
+        told, refused = _shown(store.lake, sync, found)
+        yield metadata.of_partitions(context, told, key=accepted)
+        yield metadata.of_partitions(context, refused, key=rejections)
         yield from checks(sync, found.values(), accepted=accepted, rejections=rejections)
         yield consent_stays_valid(store.lake, sync, accepted, partitions=tuple(found))
 
     return _screened
+
+
+def screened_specs(sync: Sync, *, owners: list[str], accepted: dg.AssetKey, words: str) -> list[dg.AssetSpec]:
+    """What the two tables of a screening are; `words` say what those that passed are."""
+    tables = {
+        accepted: ("addresses", words),
+        dg.AssetKey([sync.name, "rejections"]): (
+            "source-keys",
+            "Rows that were refused: source key, column, reason and remedy; no values.",
+        ),
+    }
+    return [
+        dg.AssetSpec(
+            key,
+            deps=[dg.AssetKey([sync.name, "source_rows"])],
+            owners=owners,
+            kinds={"pandas", "parquet"},
+            tags=metadata.tags_of(sync, personal_data=personal_data),
+            description=description,
+        )
+        for key, (personal_data, description) in tables.items()
+    ]
+
+
+def _shown(lake: Lake, sync: Sync, found: Mapping[str, Screened]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the UI shows of the two tables, partition by partition."""
+    told = {
+        name: shown.of_accepted_contacts(
+            lake, sync, name, rows=each.rows, no_consent=each.no_consent_by_reason
+        )
+        for name, each in found.items()
+    }
+    refused = {
+        name: shown.of_rejections(lake, sync, name, rows=each.rows, reasons=each.rejected_by_reason)
+        for name, each in found.items()
+    }
+    return told, refused
 
 
 def screen(lake: Lake, sync: Sync, *, partition: str, key: bytes, now: datetime) -> Screened:

@@ -62,26 +62,18 @@ class Sent:
 def screened_events(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
     """The two tables of one sync, made in one step."""
     accepted, rejections = (dg.AssetKey([sync.name, name]) for name in ("accepted_events", "rejections"))
-    words = {
-        accepted: "Rows with consent, an address, a key and fitting parameters: one event per key.",
-        rejections: "Rows that were refused: source key, column, reason and remedy; no values.",
-    }
 
     @dg.multi_asset(
         name=f"{sync.name}__screening",
         group_name=sync.name,
         partitions_def=partitions_of(sync),
         backfill_policy=backfill_policy_of(sync),
-        specs=[
-            dg.AssetSpec(
-                key,
-                deps=[dg.AssetKey([sync.name, "source_rows"])],
-                owners=owners,
-                kinds={"pandas", "parquet"},
-                description=description,
-            )
-            for key, description in words.items()
-        ],
+        specs=contacts.screened_specs(
+            sync,
+            owners=owners,
+            accepted=accepted,
+            words="Rows with consent, an address, a key and fitting parameters: one event per key.",
+        ),
     )
     @told_to_dagster
     def _screened(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> Iterator[Any]:
