@@ -61,6 +61,15 @@ def missing() -> str | None:
     )
 
 
+def missing_for_store() -> str | None:
+    """Why there can be no S3 server here; none: there can."""
+    return (
+        None
+        if importlib.util.find_spec("moto")
+        else "not installed: moto; `make cluster` installs it in .venv-cluster"
+    )
+
+
 @dataclass(slots=True)
 class Cluster:
     """The running parts."""
@@ -110,7 +119,7 @@ def cluster(folder: Path, *, people: int, workers: int, knobs: Mapping[str, Any]
             server.run(f"create database {database}")
         server.run(TABLE.format(people=people), database="warehouse")
         redis = stack.enter_context(_redis(folder))
-        store = stack.enter_context(_object_store(folder))
+        store = stack.enter_context(object_store(folder))
         mailtrap = stack.enter_context(_mailtrap(folder, knobs))
         environ = _environ(folder, server, redis=redis, store=store, mailtrap=mailtrap)
         made = Cluster(folder, "", mailtrap["admin"], mailtrap["admin_token"], server, environ)
@@ -226,7 +235,8 @@ def _pings(client: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _object_store(folder: Path) -> Iterator[str]:
+def object_store(folder: Path) -> Iterator[str]:
+    """An S3 server with a bucket `contacts`: its URL."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from resources.errors import JournalError, SettingsError
 from resources.journal import Delivery, Journal, Lease, open_journal
 from resources.process import is_dead, this_process
 from resources.store.store import open_store
+from tests import postgres
 
 
 class Clock:
@@ -231,3 +233,30 @@ def test_processes_of_another_namespace_are_not_called_dead() -> None:
     assert is_dead(here.replace(f":{os.getpid()}:", ":999999999:"))
     host, _, rest = here.partition(":")
     assert not is_dead(f"{host}0:999999999:{rest.rpartition(':')[2]}")
+
+
+@pytest.mark.proof
+def test_machines_that_share_a_journal_in_postgresql_agree_on_time_and_on_who_is_first() -> None:
+    """The server's clock counts, whatever a machine believes; and who comes second to a new lease only waits."""
+    binaries = postgres.find_binaries()
+    if binaries is None:
+        pytest.skip(postgres.MISSING)
+    with tempfile.TemporaryDirectory() as folder, postgres.running(Path(folder), binaries) as server:
+        wrong = [Journal(open_engine(server.url()), clock=lambda: 0.0) for _ in range(2)]
+        held: list[int] = []
+
+        def take(journal: Journal) -> None:
+            with journal.lease("account:1", wait_seconds=30, holder=f"elsewhere:{id(journal)}") as lease:
+                lease.check()
+                held.append(lease.fence)
+
+        threads = [threading.Thread(target=take, args=(each,)) for each in wrong * 4]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert sorted(held) == list(range(1, 9))
+        with wrong[0].lease("account:1", holder="elsewhere:0"):
+            assert float(server.run("select max(expires_at) from leases")) > 1_700_000_000
+        for each in wrong:
+            each.close()

@@ -1,0 +1,76 @@
+"""The lake on an S3 server: whole or not at all, nothing left open on this machine, errors that say what to do."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from resources.errors import LakeError, SettingsError
+from resources.lake import Lake
+from resources.settings import read
+from tests.deploy.cluster import missing_for_store, object_store
+
+TABLE = pa.table({"n": list(range(1000))})
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
+    """A bucket on a server of its own; where it is and how to get in stands in the environment."""
+    if reason := missing_for_store():
+        pytest.skip(reason)
+    with object_store(tmp_path) as url:
+        for name, value in (
+            ("AWS_ENDPOINT_URL", url),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+        ):
+            monkeypatch.setenv(name, value)
+        yield Lake("s3://contacts/lake", scratch=tmp_path / "scratch")
+
+
+def test_a_table_appears_whole_or_not_at_all(lake: Lake) -> None:
+    """What a failing writer leaves is not seen, and what was there before stays."""
+    with lake.writer("people/t/a.parquet", TABLE.schema) as sink:
+        sink.write(TABLE)
+    with pytest.raises(ZeroDivisionError), lake.writer("people/t/a.parquet", TABLE.schema) as sink:
+        sink.write(TABLE.slice(0, 1))
+        1 / 0  # noqa: B018
+    assert lake.list() == ["people/t/a.parquet"]
+    assert lake.rows("people/t/a.parquet") == 1000
+    lake.delete("people/t/a.parquet")
+    lake.delete("people/t/a.parquet")
+    assert lake.list() == []
+
+
+def test_a_local_copy_is_private_and_goes(lake: Lake, tmp_path: Path) -> None:
+    """Also the one of a process that was killed, with the next sweep."""
+    lake.write_bytes("a.bin", b"rows")
+    with lake.local("a.bin") as path:
+        assert path.is_relative_to(tmp_path / "scratch")
+        assert path.read_bytes() == b"rows"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        of_a_dead_process = path.parent.with_name(path.parent.name.replace(f".{os.getpid()}-", ".999999999-"))
+        of_a_dead_process.mkdir()
+        assert lake.sweep(now=0.0, older_than_seconds=0.0) == 1
+        assert path.exists()
+    assert not path.exists() and not of_a_dead_process.exists()
+
+
+def test_a_store_that_lets_nobody_in_says_what_to_do(lake: Lake) -> None:
+    """A bucket that is not there: three parts, whatever was asked."""
+    other = Lake("s3://nobodys-bucket/lake")
+    with pytest.raises(LakeError, match="permissions of CONTACTS_LAKE"):
+        other.write_bytes("a", b"x")
+    with pytest.raises(LakeError, match="Run the asset that makes it"):
+        other.read_bytes("a")
+
+
+def test_credentials_in_the_url_are_refused() -> None:
+    """A URL is shown: in logs, in the repr of a lake, in the process list."""
+    with pytest.raises(SettingsError, match="CONTACTS_LAKE holds credentials") as refused:
+        read({"CONTACTS_LAKE": "s3://AKIAEXAMPLE:verysecret@bucket/lake"})
+    assert "verysecret" not in str(refused.value)
