@@ -184,7 +184,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "CONTACTS_LOGS",
         "text",
-        "How runs write their log: `text` for people, `json` for one JSON object a line on stderr.",
+        "How a command writes the log of its run: `text` for people, `json` for one JSON object a line on stderr.",
     ),
     Setting(
         "CONTACTS_KEEP_EXTRACTS_DAYS",
