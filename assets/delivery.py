@@ -33,7 +33,7 @@ from resources.mailtrap.polls import PollPlan
 
 SENDERS = 4
 IN_FLIGHT_AT_MOST = 100
-LAST_ANSWERS_SECONDS = 3.0
+LAST_ANSWERS_SECONDS = 2.0
 WAIT_FOR_ACCOUNT_SECONDS = 3600.0
 
 

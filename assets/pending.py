@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -90,8 +91,8 @@ class Pending:
             )
             for batch in answers:
                 self._note(batch, partitions)
-            for number, name in enumerate(partitions):
-                self._leaving[name] = self._leavers(connection, files[number])
+            leaving = self._leavers(connection, files)
+            self._leaving = dict(zip(partitions, leaving, strict=True))
         return {name: _count(codes) for name, codes in self._codes.items()}
 
     def write(self, connection: duckdb.DuckDBPyConnection, sink: ParquetSink) -> None:
@@ -174,29 +175,39 @@ class Pending:
             pc.fill_null(encoded.indices, len(ids))
         )
 
-    def _leavers(self, connection: duckdb.DuckDBPyConnection, file: Path) -> tuple[np.ndarray, pa.Array]:
-        """Positions of contacts that this sync put into lists where they belong no more, and those lists."""
-        none = (np.array([], np.int64), pa.array([], pa.list_(pa.int64())))
-        if self.told.base is None and not self.told.parts:
-            return none
-        told = comparison.told_sql(self.told)
-        if not self.sync.lists.from_column:
-            fixed = f"[{', '.join(map(str, self.lists.include))}]::bigint[]"
-            differ = (
-                f"len(list_filter(coalesce(list_ids, []), lambda id: not list_contains({fixed}, id))) > 0"
-            )
-            if not connection.sql(f"select 1 from ({told}) where {differ} limit 1").fetchall():
-                return none
+    def _leavers(
+        self, connection: duckdb.DuckDBPyConnection, files: Sequence[Path]
+    ) -> list[tuple[np.ndarray, pa.Array]]:
+        """Per file: positions of contacts that this sync put into lists where they belong no more, and those lists."""
+        if not self._may_leave_lists(connection):
+            return [(np.array([], np.int64), pa.array([], pa.list_(pa.int64())))] * len(files)
         wanted = payload.included_sql(self.sync, self.lists)
+        here = " union all ".join(
+            f"select {number} as file, file_row_number as row, _address_hash as address_hash, {wanted} as wanted "
+            f"from read_parquet({comparison.quoted(str(file))}, file_row_number=true)"
+            for number, file in enumerate(files)
+        )
         query = f"""
-            select here.row, list_filter(told.list_ids, lambda id: not list_contains(here.wanted, id)) as leaving
-            from (select file_row_number as row, _address_hash as address_hash, {wanted} as wanted
-                  from read_parquet({comparison.quoted(str(file))}, file_row_number=true)) here
-            join ({told}) told using (address_hash)
-            where told.fingerprint is not null and len(leaving) > 0 order by here.row
+            select here.file, here.row,
+                   list_filter(told.list_ids, lambda id: not list_contains(here.wanted, id)) as leaving
+            from ({here}) here join ({comparison.told_sql(self.told)}) told using (address_hash)
+            where told.fingerprint is not null and len(leaving) > 0 order by here.file, here.row
         """
         found = connection.sql(query).to_arrow_table()
-        return found["row"].to_numpy(), found["leaving"].combine_chunks().cast(pa.list_(pa.int64()))
+        rows, lists = found["row"].to_numpy(), found["leaving"].combine_chunks().cast(pa.list_(pa.int64()))
+        starts = np.searchsorted(found["file"].to_numpy(), np.arange(len(files) + 1))
+        return [(rows[a:b], lists[a:b]) for a, b in pairwise(starts.tolist())]
+
+    def _may_leave_lists(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Whether anybody can be in a list that this sync no longer puts them in: one question for all partitions."""
+        if self.told.base is None and not self.told.parts:
+            return False
+        if self.sync.lists.from_column:
+            return True
+        fixed = f"[{', '.join(map(str, self.lists.include))}]::bigint[]"
+        differ = f"len(list_filter(coalesce(list_ids, []), lambda id: not list_contains({fixed}, id))) > 0"
+        told = comparison.told_sql(self.told)
+        return bool(connection.sql(f"select 1 from ({told}) where {differ} limit 1").fetchall())
 
     def _leaving_at(self, partition: str, rows: np.ndarray) -> pa.Array | None:
         positions, lists = self._leaving[partition]

@@ -15,7 +15,7 @@ from assets.contacts import screen
 from assets.imports import send_pending
 from assets.partitions import WHOLE, file_of
 from assets.pending import Pending
-from assets.rules.sync import DayPartition
+from assets.rules.sync import DayPartition, Lists
 from assets.steady import steady
 from resources.errors import UnfinishedError
 from tests.assets.world import ROWS, Row, World, conserved, people
@@ -74,10 +74,10 @@ def test_a_date_does_not_move_on_over_what_another_run_told_meanwhile(
     compared(world, day_3, run_id="three")
     write, others = ledger.write_part, ["three"]
 
-    def meanwhile(*given: Any) -> str:
+    def meanwhile(*given: Any, **more: Any) -> str:
         if others:
             sent(world, day_3, run_id=others.pop())
-        return write(*given)
+        return write(*given, **more)
 
     monkeypatch.setattr(ledger, "write_part", meanwhile)
     compared(world, day_2, run_id="two")
@@ -161,3 +161,14 @@ def screened_whole(world: World, rows: list[Row]) -> None:
         key=world.store.key,
         now=datetime(2026, 6, 1, tzinfo=UTC),
     )
+
+
+def test_people_of_several_days_leave_a_list_in_one_run(world: World) -> None:
+    """One question for all days; nobody of one day is mistaken for somebody of another."""
+    world.wants(lists=Lists(include=("Old", "Newsletter")))
+    days = {f"2026-01-0{day}": people(3 + day, first=10 * day, day=day) for day in (1, 2, 3)}
+    assert conserved(world.run(days), accepted=15)
+    world.wants(lists=Lists(include=("Newsletter",)))
+    changed = {name: [{**row, "plan": "pro"} for row in rows[1:]] + rows[:1] for name, rows in days.items()}
+    world.run(changed)
+    assert world.members("Old") == set() and len(world.members()) == 15
