@@ -16,6 +16,7 @@ import dagster as dg
 
 from assets.summary import summary_path
 from pipelines.abandoned import PROCESS_TAG, end_abandoned
+from resources import errors
 from resources.errors import EXIT_CODES
 from resources.lake import Lake
 from resources.process import this_process
@@ -111,7 +112,24 @@ def _outcome(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
             "unknown",
             f"{error.cls_name if error else 'An error'} in {event.step_key}. Run with --debug to see where.",
         )
-    return "unknown", "The run failed. Its events in the Dagster UI say where."
+    return _before_the_first_step(result) or (
+        "unknown",
+        "The run failed. Its events in the Dagster UI say where.",
+    )
+
+
+def _before_the_first_step(result: dg.ExecuteInProcessResult) -> tuple[str, str] | None:
+    """What kept a resource from opening (a warehouse that is not there), from the words of our own errors in the event."""
+    for event in result.all_events:
+        error = getattr(event.event_specific_data, "error", None)
+        while error is not None:
+            if error.cls_name and isinstance(kind := getattr(errors, error.cls_name, None), type):
+                words, _, note = (
+                    str(error.message).partition(": ")[2].strip().partition(f"\n{errors.OUTCOME_NOTE}")
+                )
+                return note.strip() or getattr(kind, "outcome", "unknown"), words
+            error = error.cause
+    return None
 
 
 def _failed_checks(result: dg.ExecuteInProcessResult) -> str:

@@ -20,6 +20,8 @@ from typing import ClassVar, Literal
 
 Outcome = Literal["config", "data", "transient", "unknown"]
 
+OUTCOME_NOTE = "outcome: "
+"""The note of an error whose outcome its class does not tell, for those who get only its words (a Dagster event)."""
 EXIT_CODES: dict[str, int] = {"ok": 0, "config": 2, "data": 3, "transient": 4, "unknown": 5}
 
 
@@ -61,6 +63,7 @@ class WarehouseError(ConnectorError):
     ) -> None:
         super().__init__(happened, meaning, remedy)
         self.outcome = outcome
+        self.add_note(f"{OUTCOME_NOTE}{outcome}")
 
 
 class MailtrapError(ConnectorError):

@@ -8,6 +8,8 @@ import pytest
 
 from assets import contacts
 from assets.contacts import Screened
+from pipelines.runs import run_job
+from resources.warehouses.settings import WarehouseResource
 from tests.pipelines.syncing_world import DAYS, SyncingWorld, syncing_world
 
 CANARY = "canary-4711"
@@ -77,3 +79,22 @@ def test_rows_that_nobody_counted_fail_a_blocking_check(world: SyncingWorld) -> 
     assert not counted.passed and counted.metadata["unaccounted"].value == 1
     blocking = {each.name for each in contacts.check_specs(sync, **keys) if each.blocking}
     assert blocking == {"every_row_is_counted", "source_is_not_empty", "few_rows_are_rejected"}
+
+
+@pytest.mark.parametrize(
+    ("url", "outcome"),
+    [("duckdb:////nowhere/at/all.duckdb", "config"), ("postgresql://a:b@127.0.0.1:1/c", "transient")],
+)
+def test_a_warehouse_that_is_not_there_is_told_in_its_own_words(
+    world: SyncingWorld, url: str, outcome: str
+) -> None:
+    """Dagster opens it before the first step, so that no step tells; the exit code is the error's all the same."""
+    ran = run_job(
+        world.definitions(warehouse=WarehouseResource(url=url)), "sync_strict", instance=world.instance
+    )
+    assert (ran.outcome, "warehouse" in ran.sentence.lower(), "Check" in ran.sentence) == (
+        outcome,
+        True,
+        True,
+    )
+    assert "outcome:" not in ran.sentence and not world.imports()
