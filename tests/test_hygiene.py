@@ -92,7 +92,7 @@ class Ran:
     mailtrap: LocalMailtrap
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
