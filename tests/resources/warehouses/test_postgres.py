@@ -1,11 +1,13 @@
 """What only a real PostgreSQL can show: its types, its rights, its moments, and how it dies."""
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from resources.errors import WarehouseError
@@ -243,3 +245,25 @@ def test_a_million_rows_come_in_batches(warehouse: Warehouse) -> None:
             total += pa.compute.sum(batch.column("id")).as_py()
             largest = max(largest, batch.num_rows)
     assert batches.rows == 1_000_000 and total == 1_000_000 * 1_000_001 // 2 and largest == 200_000
+
+
+@pytest.mark.proof
+def test_a_million_rows_of_every_odd_type_are_each_as_the_first(warehouse: Warehouse) -> None:
+    """No batch, buffer or null far down the stream changes a value, and no row is lost or doubled."""
+    query = Query("SELECT odd.*, i AS number FROM odd CROSS JOIN generate_series(1, 1000000) AS i")
+    columns = [*ODD_TYPES, "number"]
+    total = 0
+    with warehouse.read(query, columns=columns, rows_per_batch=20_000) as batches:
+        first = next(batches)
+        expected = first.slice(0, 1).to_pylist()[0]
+        for batch in itertools.chain([first], batches):
+            total += pc.sum(batch["number"]).as_py()
+            for name in ODD_TYPES:
+                values = batch[name]
+                ends = pa.concat_arrays([values.slice(0, 1), values.slice(len(values) - 1)])
+                same = values if pa.types.is_nested(values.type) else pc.unique(values)
+                assert len(same) == 1 or pa.types.is_nested(values.type)
+                assert ends.to_pylist() == [expected[name]] * 2 and values.null_count in (0, len(values))
+    assert batches.rows == 1_000_000 and total == 1_000_000 * 1_000_001 // 2
+    arrives = {name: value for name, (_, _, value) in ODD_TYPES.items()}
+    assert {name: expected[name] for name in ODD_TYPES} == arrives
