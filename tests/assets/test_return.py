@@ -24,8 +24,6 @@ from assets.records import Person, everything, explained
 from assets.rules.sync import DayPartition
 from assets.source_rows import erased_people, extract
 from resources import settings
-from resources.journal import open_journal
-from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
 from resources.mailtrap.session import open_client
 from resources.store.store import Store, open_store
@@ -217,40 +215,3 @@ def test_a_restored_backup_brings_nobody_back(history: History, parts: tuple[str
     with history.at_work() as (client, store):
         erasure.erase_again(client, store, syncs=[BY_DAY], run_id="again")
     assert traces(history.scene.home, *CANONICAL, *VICTIMS) == []
-
-
-def test_a_payload_that_a_restored_journal_holds_is_not_sent(history: History) -> None:
-    """A backup made while a delivery was under way: it is looked into, and offered anew without them."""
-    home = history.scene.home
-    shutil.rmtree(history.folder / "backup")
-    with history.at_work() as (client, store):
-        path = "people/pending_contacts/old.parquet"
-        old = {"email": CANONICAL, "json": [f',{{"email":"{each}"}}' for each in CANONICAL]}
-        like = store.lake.schema(store.lake.list("people/pending_contacts")[-1])
-        hashes = Person.of(CANONICAL[0], key=store.key).people.of_addresses(CANONICAL, key=store.key).hashes
-        columns = {
-            "address_hash": hashes.cast(pa.uuid()),
-            "partition": [DAYS[0]] * ERASED,
-            "change": ["new"] * ERASED,
-        }
-        held = {**old, **columns}
-        with store.lake.writer(path, like) as sink:
-            sink.write(
-                pa.table(
-                    [pa.array(held.get(each.name, [None] * ERASED), each.type) for each in like], schema=like
-                )
-            )
-        with store.journal.lease("account:x") as lease:
-            delivery = store.journal.open_delivery(
-                account=str(client.account_id), sync="people", run_id="old", path=path, rows=ERASED, lease=lease,
-                facts={"by_partition": {DAYS[0]: {"read": ERASED, "pending": ERASED}}, "partitions": [DAYS[0]], "gone": {}, "rejected_by_reason": {}, "resend": False},
-            )  # fmt: skip
-            payload = store.journal.plan_payload(delivery, first_row=0, rows=ERASED, lease=lease)
-            store.journal.mark(payload, "sending", lease=lease, attempts=1)
-    history.source(plan="late")
-    history.sync(DAYS)
-    history.nobody_is_back("a payload of a restored journal")
-    journal, lake = open_journal(f"sqlite:///{home}/journal.db"), Lake(home / "lake")
-    assert all(each.state != "open" for each in journal.deliveries("people"))
-    journal.close()
-    assert lake.exists("tombstones.txt")
