@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 Verdict = Literal["wait", "done", "failed", "lost", "overdue"]
 DEADLINE_SECONDS = 3600.0
 _SHORTEST_SECONDS = 1.0
-_ROWS_PER_SECOND_AT_FIRST = 50_000.0
+_ROWS_PER_SECOND_AT_FIRST = 200_000.0
 _LONGEST_SECONDS = 300.0
 _GRACE_SECONDS = 60.0
 _SOONER, _LATER = 0.95, 1.05
