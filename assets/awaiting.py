@@ -152,7 +152,9 @@ class Awaiter:
         imports = pa.repeat(pa.scalar(payload.import_id, pa.int64()), rows.num_rows)
         evidence.keep(self.lake, delivery, payload, rows=rows)
         told = rows.append_column("import_id", imports)
-        part = ledger.write_part(self.lake, delivery.sync, told, bucket=delivery.facts.get("bucket"))
+        part = ledger.write_part(
+            self.lake, delivery.sync, told, bucket=delivery.facts.get("bucket"), delivery=delivery.id
+        )
         return self.journal.finish(payload, sync=delivery.sync, part_path=part, lease=self.lease, **counts)
 
     # A lost answer

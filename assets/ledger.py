@@ -12,6 +12,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -62,9 +63,14 @@ def version(journal: Journal, sync: str, *, bucket: str | None = None) -> int:
     return max((part.seq for part in _concerning(journal.ledger_parts(sync), bucket)), default=0)
 
 
-def write_part(lake: Lake, sync: str, rows: pa.Table, *, bucket: str | None = None) -> str:
-    """Keep rows for the ledger in a file of their own; they count once the journal lists its path."""
-    path = _file(sync, "part", bucket)
+def write_part(
+    lake: Lake, sync: str, rows: pa.Table, *, bucket: str | None = None, delivery: str = ""
+) -> str:
+    """Keep rows for the ledger in a file of their own; they count once the journal lists its path.
+
+    Nobody is in two parts of one delivery: their names say so, for a merge to know.
+    """
+    path = _file(sync, f"part-{delivery}" if delivery else "part", bucket)
     with lake.writer(path, TOLD_SCHEMA, dictionary=["partition"]) as sink:
         sink.write(rows.select(TOLD_SCHEMA.names).cast(TOLD_SCHEMA))
     return path
@@ -86,7 +92,8 @@ def merge(journal: Journal, lake: Lake, sync: str, *, lease: Lease, bucket: str 
         connection = stack.enter_context(comparison.connect(stack.enter_context(lake.scratch())))
         # Who is held no longer need not be known, unless an older file that is not merged says otherwise.
         where = "true" if older else "fingerprint is not null"
-        query = f"select * from ({comparison.told_sql(_as_told(local))}) where {where}"
+        told = replace(_as_told(local), apart=_of_one_delivery(parts))
+        query = f"select * from ({comparison.told_sql(told)}) where {where}"
         with lake.writer(path, TOLD_SCHEMA, dictionary=["partition"]) as sink:
             for batch in connection.sql(query).to_arrow_reader(200_000):
                 sink.write(batch)
@@ -111,7 +118,7 @@ def _is_due(parts: list[LedgerPart]) -> bool:
     loose = [part for part in parts if not part.base]
     base = sum(part.rows for part in parts if part.base)
     return len(loose) > PARTS_AT_MOST or (
-        len(loose) > 1 and sum(part.rows for part in loose) > SHARE_OF_BASE * base
+        base > 0 and len(loose) > 1 and sum(part.rows for part in loose) > SHARE_OF_BASE * base
     )
 
 
@@ -124,6 +131,11 @@ def _as_told(files: list[tuple[bool, Path]]) -> Told:
 def _file(sync: str, kind: str, bucket: str | None) -> str:
     folder = f"{sync}/ledger" if bucket is None else f"{sync}/ledger/{bucket}"
     return f"{folder}/{kind}-{uuid.uuid4().hex}.parquet"
+
+
+def _of_one_delivery(parts: list[LedgerPart]) -> bool:
+    kinds = {part.path.rpartition("/")[2].rpartition("-")[0] for part in parts}
+    return len(kinds) == 1 and kinds.isdisjoint({"base", "part"})
 
 
 def _bucket_in(path: str) -> str | None:

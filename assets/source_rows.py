@@ -9,6 +9,7 @@ import pyarrow as pa
 from assets import metadata, shown
 from assets.failures import told_to_dagster
 from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run, window_of
+from assets.rules.side_by_side import side_by_side
 from assets.rules.sync import Sync
 from assets.rules.traces import People, is_of
 from assets.sources import relation_of, resource_of, source_of
@@ -75,13 +76,15 @@ def extract(
         with lake.writer(
             path, schema, compression=COMPRESSION, dictionary=False, metadata={"sync_version": sync.version}
         ) as sink:
-            left_out = 0
-            for batch in batches:
+
+            def write(batch: pa.RecordBatch) -> int:
                 kept = _without(batch, erased, email=sync.email)
-                left_out += batch.num_rows - kept.num_rows
                 sink.write(kept)
-            sink.note("erased", str(left_out))
-            return sink.rows + left_out
+                return int(batch.num_rows)
+
+            read = sum(side_by_side(write, batches, threads=1, ahead=1))  # the warehouse is read meanwhile
+            sink.note("erased", str(read - sink.rows))
+            return read
 
 
 def _without(batch: pa.RecordBatch, erased: People | None, *, email: str) -> pa.RecordBatch:

@@ -45,6 +45,8 @@ class Told:
 
     base: Path | None = None
     parts: tuple[Path, ...] = ()
+    apart: bool = False
+    """Nobody is in two of the parts, so that nothing has to be overruled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +223,7 @@ def told_sql(told: Told) -> str:
     base = _read(told.base, names) if told.base else None
     if not told.parts:
         return base or _nobody()
-    newest = _newest(told.parts, names)
+    newest = f"select {names} from {_files(told.parts)}" if told.apart else _newest(told.parts, names)
     if base is None:
         return newest
     return f"""

@@ -19,15 +19,18 @@ THREADS = max(
 
 
 def side_by_side(
-    work: Callable[[Batch], Result], batches: Iterable[Batch], *, threads: int = THREADS
+    work: Callable[[Batch], Result], batches: Iterable[Batch], *, threads: int = THREADS, ahead: int = 0
 ) -> Iterator[Result]:
-    """The results in order; when one fails, or nobody asks any more, nothing further is begun."""
+    """The results in order; when one fails, or nobody asks any more, nothing further is begun.
+
+    Batches are made by whoever asks for results, up to `ahead` of them before a thread is free.
+    """
     under_way: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="batch") as pool:
         try:
             for batch in batches:
                 under_way.append(pool.submit(work, batch))
-                if len(under_way) >= threads:
+                if len(under_way) >= threads + ahead:
                     yield under_way.popleft().result()
             while under_way:
                 yield under_way.popleft().result()

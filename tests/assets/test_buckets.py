@@ -66,8 +66,11 @@ def test_another_number_of_buckets_is_no_reason_to_send_everybody_again(world: W
     assert conserved(world.run({"3": rows(1)}), unchanged=10)
 
 
-def test_a_merge_keeps_the_order_in_which_people_were_told(world: World) -> None:
+def test_a_merge_keeps_the_order_in_which_people_were_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What single buckets were told between two runs of all is overruled by the second, and overrules the first."""
+    monkeypatch.setattr(ledger, "PARTS_AT_MOST", 1)
     world.run({"0": rows(0), "1": rows(1)})
     world.run({"0": rows(0, plan="pro", day=2)})
     half = rows(0, plan="max", day=3)[:5] + rows(0, plan="pro", day=2)[5:]

@@ -1,0 +1,92 @@
+"""Merging a ledger: what it says stays the same, and nothing is merged before it is worth it."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from assets import ledger
+from assets.rules import comparison
+from assets.rules.comparison import TOLD_SCHEMA
+from tests.assets.world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A journal, a lake, and nobody told."""
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+def told(people: dict[int, int | None]) -> pa.Table:
+    """Person to fingerprint; none: held no longer."""
+    size = len(people)
+    hashes = pa.array([uuid.UUID(int=person << 64).bytes for person in people], pa.binary(16))
+    columns = [
+        pa.ExtensionArray.from_storage(pa.uuid(), hashes),
+        pa.array(people.values(), pa.uint64()),
+        *(pa.nulls(size, kind) for kind in TOLD_SCHEMA.types[2:5]),
+        pa.repeat("all", size),
+    ]
+    return pa.table(columns, schema=TOLD_SCHEMA)
+
+
+def add(world: World, parts: list[tuple[str, dict[int, int | None]]]) -> None:
+    """Parts of deliveries, oldest first."""
+    journal, lake = world.store.journal, world.store.lake
+    with journal.lease("account") as lease:
+        for delivery, people in parts:
+            path = ledger.write_part(lake, "people", told(people), delivery=delivery)
+            journal.add_ledger_part("people", path=path, rows=len(people), lease=lease)
+
+
+def merged(world: World) -> bool:
+    """Whether there was something to merge."""
+    with world.store.journal.lease("account") as lease:
+        return ledger.merge(world.store.journal, world.store.lake, "people", lease=lease)
+
+
+def held(world: World) -> dict[int, int]:
+    """Whom Mailtrap holds, as the ledger says it."""
+    with (
+        ledger.told(world.store.journal, world.store.lake, "people") as files,
+        comparison.connect(world.folder) as connection,
+    ):
+        query = f"select address_hash::varchar, fingerprint from ({comparison.told_sql(files)}) where fingerprint is not null"
+        return {uuid.UUID(text).int >> 64: value for text, value in connection.sql(query).fetchall()}
+
+
+def test_a_first_load_of_a_few_payloads_is_left_as_it_is(world: World) -> None:
+    """There is nothing yet that they would overrule."""
+    add(world, [("first", {number: 1}) for number in range(ledger.PARTS_AT_MOST)])
+    assert not merged(world)
+    add(world, [("first", {99: 1})])
+    assert merged(world)
+    assert held(world) == {**dict.fromkeys(range(ledger.PARTS_AT_MOST), 1), 99: 1}
+
+
+def test_parts_of_several_deliveries_overrule_one_another(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest word about a person counts, before and after."""
+    monkeypatch.setattr(ledger, "PARTS_AT_MOST", 1)
+    add(world, [("one", {1: 1, 2: 1, 3: 1}), ("two", {2: 2}), ("three", {3: None})])
+    assert held(world) == {1: 1, 2: 2}
+    assert merged(world)
+    assert held(world) == {1: 1, 2: 2}
+    add(world, [("four", {1: 4}), ("four", {5: 4})])
+    assert merged(world)
+    assert held(world) == {1: 4, 2: 2, 5: 4}
+
+
+def test_parts_without_a_delivery_are_not_taken_to_be_apart(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Departures and dates that moved on may be about the same people."""
+    monkeypatch.setattr(ledger, "PARTS_AT_MOST", 1)
+    add(world, [("", {1: 1}), ("", {1: 2}), ("", {1: None, 2: 1})])
+    assert merged(world)
+    assert held(world) == {2: 1}
