@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from assets import evidence, ledger
 from assets.sending import without
@@ -30,6 +31,7 @@ CLOCKS_DIFFER_SECONDS = 900.0
 GIVEN_UP_AFTER_SECONDS = 7 * 86_400.0
 """An import that is not finished by then never will be: its contacts are offered again."""
 ANSWER_LOST = "answer lost"
+TOLD_COLUMNS = ["address_hash", "email", "json"]
 
 
 @dataclass(slots=True)
@@ -129,7 +131,7 @@ class Awaiter:
 
     def _lost(self, delivery: Delivery, payload: Payload) -> Settled:
         """Mailtrap does not know an id that it gave us: its contacts say whether it was carried out."""
-        if self._is_applied(delivery, payload):
+        if self._is_applied(payload, self._rows(delivery, payload, TOLD_COLUMNS)):
             return Settled(self._receive(delivery, payload, note="import not found, contacts found applied"))
         failed = self.journal.mark(payload, "failed", lease=self.lease, note="import not found")
         return Settled(failed, _unknown_import(payload))
@@ -148,7 +150,7 @@ class Awaiter:
 
     def _receive(self, delivery: Delivery, payload: Payload, **counts: Any) -> Payload:
         """The receipt: evidence and ledger part are written, then the journal makes them count."""
-        rows = self._rows(delivery, payload, evidence.PENDING_COLUMNS)
+        rows = self._without_erased(self._rows(delivery, payload, evidence.PENDING_COLUMNS))
         imports = pa.repeat(pa.scalar(payload.import_id, pa.int64()), rows.num_rows)
         evidence.keep(self.lake, delivery, payload, rows=rows)
         told = rows.append_column("import_id", imports)
@@ -166,17 +168,18 @@ class Awaiter:
         payload = watched.payload
         if payload.state == "sending":
             payload = watched.payload = self.journal.mark(payload, "unknown", lease=self.lease)
+        rows = self._rows(delivery, payload, TOLD_COLUMNS)
         if not delivery.facts.get("resend"):  # a full resend changes nothing that could be seen
-            if self._is_applied(delivery, payload):
+            if self._is_applied(payload, rows):
                 return Settled(self._receive(delivery, payload, note=f"{ANSWER_LOST}, found applied"))
             watched.asked += 1
             patience = self._look_seconds(watched.asked)
-            if patience is not None:
+            if patience is not None and self._without_erased(rows).num_rows:
                 watched.due_at = now + patience
                 return watched
-        if may_resend:
+        if may_resend and not self._has_tombstones(rows):
             return self.journal.mark(payload, "planned", lease=self.lease, note=f"{ANSWER_LOST}, sent again")
-        if watched.former:  # its rows are offered anew by the comparison that follows
+        if watched.former or may_resend:  # its rows are offered anew by the comparison that follows
             note = f"{ANSWER_LOST}, not applied"
             return Settled(self.journal.mark(payload, "failed", lease=self.lease, note=note))
         return Settled(payload)  # it stays unknown: the next run looks again
@@ -187,11 +190,12 @@ class Awaiter:
             return None
         return LOOKS[looks] * (1.0 if self.poll_seconds is None else min(1.0, self.poll_seconds))
 
-    def _is_applied(self, delivery: Delivery, payload: Payload) -> bool:
-        rows = self._rows(delivery, payload, ["email", "json"])
+    def _is_applied(self, payload: Payload, rows: pa.Table) -> bool:
+        """Asks about a few of them; where only erased people are left nobody is asked about, and nothing is proven."""
+        rows = self._without_erased(rows)
         places = np.unique(np.linspace(0, rows.num_rows - 1, min(SAMPLE, rows.num_rows), dtype=np.int64))
         since = (payload.sent_at or 0.0) - CLOCKS_DIFFER_SECONDS
-        return all(self._has(row, since=since) for row in rows.take(places).to_pylist())
+        return len(places) > 0 and all(self._has(row, since=since) for row in rows.take(places).to_pylist())
 
     def _has(self, row: Mapping[str, str], *, since: float) -> bool:
         contact = self.client.get_contact(row["email"])
@@ -200,6 +204,22 @@ class Awaiter:
     def _rows(self, delivery: Delivery, payload: Payload, columns: Sequence[str]) -> pa.Table:
         rows = self.lake.read_slice(delivery.path, columns, first=payload.first_row, rows=payload.rows)
         return without(rows, payload)
+
+    def _without_erased(self, rows: pa.Table) -> pa.Table:
+        """Rows of a backup without people whom Mailtrap has deleted since: they are asked about, and told, no more.
+
+        Whose erasure has only begun stays: it must know that no import can bring them back before it deletes them.
+        """
+        deleted = [each for each, state in self.journal.tombstones().items() if state != "begun"]
+        return rows.filter(pc.invert(_is_one_of(rows, deleted))) if deleted else rows
+
+    def _has_tombstones(self, rows: pa.Table) -> bool:
+        return bool(pc.any(_is_one_of(rows, list(self.journal.tombstones()))).as_py())
+
+
+def _is_one_of(rows: pa.Table, hashes: Sequence[bytes]) -> pa.ChunkedArray:
+    own = pc.cast(rows["address_hash"].combine_chunks().storage, pa.binary(16))
+    return pc.is_in(own, value_set=pa.array(hashes, pa.binary(16)))
 
 
 def is_as_told(contact: Contact, wanted: Mapping[str, Any], *, since: float) -> bool:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow as pa
 
 from assets.changes import look_for_pending, settle
@@ -120,8 +121,8 @@ class World:
         self.client.close()
         self.store.journal.close()
 
-    def new_client(self) -> MailtrapClient:
-        """A client for which waiting moves the clock of Mailtrap."""
+    def new_client(self, *, transport: httpx.BaseTransport | None = None) -> MailtrapClient:
+        """A client for which waiting moves the clock of Mailtrap; `transport` may stand between the two."""
         mailtrap = self.mailtrap
         settings = ClientSettings(
             token=mailtrap.token,
@@ -132,7 +133,7 @@ class World:
         return MailtrapClient(
             settings,
             Unlimited(mailtrap.advance),
-            transport=mailtrap.transport(),
+            transport=transport or mailtrap.transport(),
             download_transport=mailtrap.transport(),
             clock=mailtrap.clock.time,
             monotonic=mailtrap.clock.time,
