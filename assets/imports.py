@@ -242,19 +242,28 @@ def up_to_date(
         return path, facts
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(comparison.connect(stack.enter_context(store.lake.scratch())))
-        # A full resend leaves out only what was sent since: by itself, before it was interrupted.
-        since = facts["ledger"] if facts["resend"] else None
-        told = stack.enter_context(
-            ledger.told(store.journal, store.lake, sync.name, since=since, bucket=bucket)
-        )
+        told = stack.enter_context(ledger.told(store.journal, store.lake, sync.name, bucket=bucket))
         file = stack.enter_context(store.lake.local(path))
         erased = tombstones_as_file(stack, store)
-        overtaken = comparison.overtaken(connection, file, told=told, erased=erased)
+        resent = resent_before(store, sync, facts) if facts["resend"] else None
+        overtaken = comparison.overtaken(connection, file, told=told, erased=erased, resent=resent)
         target = f"{sync.name}/pending_contacts/{run_id}-{uuid.uuid4().hex[:8]}.parquet"
         by_partition = copy_without(
             store.lake, path, target, overtaken=overtaken, waiting=waiting, facts=facts
         )
     return target, {**facts, "by_partition": by_partition, "ledger": version, "erasures": erasures}
+
+
+def resent_before(store: Store, sync: Sync, facts: Mapping[str, Any]) -> list[int]:
+    """The imports with which a full resend has told people already, before it was interrupted.
+
+    The ledger keeps each person's last import, also when its files are merged in between.
+    """
+    tries = [
+        each for each in store.journal.deliveries(sync.name) if each.facts["made_at"] == facts["made_at"]
+    ]
+    done = (store.journal.payloads(each, states=("finished",)) for each in tries)
+    return [payload.import_id for each in done for payload in each if payload.import_id is not None]
 
 
 def copy_without(

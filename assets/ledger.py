@@ -37,13 +37,9 @@ def bucket_of(sync: Sync, partitions: Sequence[str]) -> str | None:
 
 
 @contextlib.contextmanager
-def told(
-    journal: Journal, lake: Lake, sync: str, *, since: int | None = None, bucket: str | None = None
-) -> Iterator[Told]:
-    """The ledger, or what of it concerns a bucket, as local files for DuckDB; or only the parts after version `since`."""
+def told(journal: Journal, lake: Lake, sync: str, *, bucket: str | None = None) -> Iterator[Told]:
+    """The ledger, or what of it concerns a bucket, as local files for DuckDB."""
     parts = _concerning(journal.ledger_parts(sync), bucket)
-    if since is not None:
-        parts = [part for part in parts if part.seq > since and not part.base]
     with contextlib.ExitStack() as stack:
         yield _as_told([(part.base, stack.enter_context(lake.local(part.path))) for part in parts])
 

@@ -156,10 +156,21 @@ def gone(
 
 
 def overtaken(
-    connection: duckdb.DuckDBPyConnection, pending: Path, *, told: Told, erased: Sequence[Path] = ()
+    connection: duckdb.DuckDBPyConnection,
+    pending: Path,
+    *,
+    told: Told,
+    erased: Sequence[Path] = (),
+    resent: Sequence[int] | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of pending contacts that need not, or must not, be sent any more: row (int64), change (uint8)."""
-    same = "told.address_hash is not null and told.fingerprint is not distinct from here.fingerprint"
+    """The rows of pending contacts that need not, or must not, be sent any more: row (int64), change (uint8).
+
+    A full resend sends the same values again, but for people that its own imports, `resent`, have told already.
+    """
+    same = "told.fingerprint is not distinct from here.fingerprint"  # both null: left, and taken off already
+    if resent is not None:
+        by_itself = f"told.import_id in ({', '.join(map(str, resent))})" if resent else "false"
+        same = f"{same} and (here.fingerprint is null or {by_itself})"
     query = f"""
         select here.file_row_number::bigint as row,
                (case when gone.address_hash is not null then {Change.erased:d}

@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from assets import summary
+from assets.imports import send_pending
+from assets.partitions import WHOLE
 from assets.refusals import folder
 from assets.rules.sync import FieldRule
 from resources.errors import ImportFailedError, RefusedError, UnavailableError, UnfinishedError
@@ -310,6 +312,27 @@ def test_a_full_resend_sends_all_and_is_remembered(world: World) -> None:
     world.run(people(20))
     assert conserved(world.run(people(20), resend=True), accepted=20)
     assert conserved(world.run(people(20)), unchanged=20)
+
+
+def test_a_full_resend_that_was_interrupted_goes_on_where_it_stopped(world: World) -> None:
+    """Whoever was sent again by the first try is left out of the next one, though the ledger was merged in between."""
+    world.run(people(40))
+    denied = {"do": "answer", "status": 403, "json": {"errors": "Access forbidden"}}
+    world.mailtrap.fault(action=denied, match={**POST_IMPORT, "nth": [3]}, times=1)
+    first = world.run(people(40), resend=True).rows["accepted"]
+    assert 20 <= first < 40
+    assert any(each.base for each in world.store.journal.ledger_parts("people"))
+    sent = send_pending(
+        world.client,
+        world.store,
+        world.sync,
+        partitions=[WHOLE],
+        run_id="retry",
+        roots=["run-2"],
+        timing=world.timing,
+    )
+    assert conserved(sent, accepted=40 - first, unchanged=first)
+    assert sum(each["rows"] for each in world.imports() if each["status"] < 300) == 80
 
 
 def test_a_lost_answer_of_a_full_resend_costs_one_more_copy(world: World) -> None:
