@@ -55,7 +55,7 @@ def read_back(connection: duckdb.DuckDBPyConnection, evidence: Evidence) -> Iter
     query = f"""
         with told as (select * from ({told_sql(evidence.told)}) where fingerprint is not null),
              accepted as ({_accepted(evidence)}),
-             theirs as (select distinct on (address_hash) * from read_parquet({quoted(str(evidence.theirs))})
+             theirs as (select distinct on (address_hash) * from ({_theirs(evidence)})
                         where address_hash is not null),
              compared as (
                  select told.address_hash, told.import_id, told.as_of, theirs.address_hash is not null as present,
@@ -100,6 +100,12 @@ def _accepted(evidence: Evidence) -> str:
         f"select {columns} from read_parquet({quoted(str(path))})" for path in evidence.accepted
     )
     return f"select distinct on (address_hash, fingerprint) * from ({each})"
+
+
+def _theirs(evidence: Evidence) -> str:
+    """The export; a field that the account has no more is a column of nulls, so that its values differ."""
+    columns = ", ".join(f"null as {name}" for name in ["status", *_names(evidence.fields)])
+    return f"from read_parquet({quoted(str(evidence.theirs))}) union all by name select {columns} where false"
 
 
 def _differences(evidence: Evidence) -> Iterator[str]:

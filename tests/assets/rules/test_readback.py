@@ -198,3 +198,16 @@ def test_counting_says_how_many_and_which_fields(tmp_path: Path) -> None:
     connection.close()
     assert states == Counter(applied=0, differs=1, missing=1, unsubscribed=0, over_limit=0)
     assert fields == Counter({'a "tag"': 1})
+
+
+@pytest.mark.parametrize("kind", ["text", "integer", "float", "boolean", "date"])
+def test_a_field_that_the_account_has_no_more_differs(tmp_path: Path, kind: str) -> None:
+    """The export has no such column: whoever was told a value has lost it; nobody's report fails over it."""
+    values = {"text": "x", "integer": 1, "float": 1.5, "boolean": True, "date": date(2026, 1, 2)}
+    evidence = scene(tmp_path, ours=values[kind], theirs=[{"who": 1, "value": None}], rule=field(kind))
+    theirs = pq.read_table(evidence.theirs).drop_columns(['a "tag"', "status"])
+    pq.write_table(theirs, evidence.theirs)
+    with comparison.connect(tmp_path) as connection:
+        (batch,) = readback.read_back(connection, evidence)
+    (row,) = batch.to_pylist()
+    assert (row["state"], row["differing"]) == ("differs", ['a "tag"'])
