@@ -164,8 +164,10 @@ class Delivering:
         for payload in self.journal.payloads(delivery, states=IN_FLIGHT):
             self._watch(turn, payload)
         try:
-            while self._start(turn) or turn.busy or (turn.watched and not self._stop.is_set()):
+            while not self._stop.is_set() and (self._start(turn) or turn.busy or turn.watched):
                 self._collect(turn)
+            if self._stop.is_set():
+                self._wait_for_answers(turn)
         except ConnectorError as error:
             self._halt(turn, error)
             self._wait_for_answers(turn)

@@ -81,14 +81,20 @@ def unfinished_imports(
 
 
 def is_left_alone(instance: dg.DagsterInstance, journal: Journal, delivery: Delivery) -> bool:
-    """Whether imports are under way that no run awaits, and none is about to."""
+    """Whether imports are under way that no run awaits, none is about to, and nobody ended their run."""
     former = instance.get_run_by_id(delivery.run_id)
-    if former is not None and not former.is_finished:
+    if former is not None and (not former.is_finished or former.status is dg.DagsterRunStatus.CANCELED):
         return False
-    related = ({SYNC_TAG: delivery.sync}, {"dagster/root_run_id": delivery.run_id})
-    if any(instance.get_runs(dg.RunsFilter(tags=tags, statuses=UNDER_WAY), limit=1) for tags in related):
+    if any(_is_of(delivery.sync, run) for run in instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))):
         return False
     return not _is_about_to_be_retried(instance, former) and not _is_held(journal, delivery.account)
+
+
+def _is_of(sync: str, run: dg.DagsterRun) -> bool:
+    """Whether a run is one of this sync: of its jobs, or of its tables as they are launched from the graph."""
+    return run.tags.get(SYNC_TAG) == sync or dg.AssetKey([sync, "contact_imports"]) in (
+        run.asset_selection or ()
+    )
 
 
 def take_up(delivery: Delivery, *, hour: str) -> dg.RunRequest:

@@ -103,6 +103,24 @@ def test_what_a_living_run_awaits_is_left_to_it(world: SyncingWorld) -> None:
     assert "Nothing is left unfinished" in taking_up(world)
 
 
+def test_a_day_that_was_launched_from_the_graph_is_left_to_its_run(world: SyncingWorld) -> None:
+    """A backfill of tables is no run of the sync's job and has no tag of it; it is known by its tables."""
+    leave_unfinished(world, "sync_daily", partition=DAYS[1])
+    world.instance.create_run_for_job(
+        world.definitions().resolve_implicit_global_asset_job_def(),
+        asset_selection=frozenset({dg.AssetKey(["daily", "contact_imports"])}),
+        status=dg.DagsterRunStatus.STARTING,
+    )
+    assert "Nothing is left unfinished" in taking_up(world)
+
+
+def test_a_run_that_somebody_ended_is_not_begun_again(world: SyncingWorld) -> None:
+    """Who ends a run does not want it back half a minute later; the next run awaits what it had begun."""
+    run = leave_unfinished(world, "sync_daily", partition=DAYS[1])
+    world.instance.report_run_canceled(run)
+    assert "Nothing is left unfinished" in taking_up(world)
+
+
 def test_a_run_whose_process_is_no_more_is_called_failed(world: SyncingWorld) -> None:
     """A command that was killed does not look as if it ran for ever; one that lives is left alone."""
     job = world.definitions().resolve_job_def("sync_whole")
