@@ -22,6 +22,13 @@ JSON = click.option(
 DEBUG = click.option("--debug", is_flag=True, help="Show where an error came from.")
 
 
+STOPPED = ConnectorError(
+    "Stopped before the end.",
+    "What was sent is recorded; nothing more is.",
+    "Run the same command again: it goes on from there.",
+)
+
+
 def _examples(*lines: str) -> str:
     """What stands at the end of a command's --help."""
     return "\b\nExamples:\n" + "\n".join(f"  mailtrap-contacts {line}" for line in lines)
@@ -251,6 +258,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.Abort:
+        _say(STOPPED, debug=False)
         return 130
     except click.ClickException as error:
         error.show()

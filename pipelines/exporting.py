@@ -87,7 +87,6 @@ OF_EXPORT = {
     "absent_fields": "fields that the file lacks",
     "export_id": "export id at Mailtrap",
     "exports_it_took": "exports it took",
-    "path": "in the lake",
 }
 OF_DRIFT = {
     "dagster/row_count": "people whom Mailtrap was told about",
@@ -98,9 +97,8 @@ OF_DRIFT = {
     "people_over_limit": "  left out: over the plan's limit",
     "would_offer_again": "would be offered again by --heal",
     "offered_again": "offered again to the next sync",
-    "exported_at": "as of",
-    "path": "in the lake",
 }
+WHERE_AND_WHEN = {"exported_at": "As Mailtrap was at", "path": "In the lake"}
 """What stands before each number on a terminal; numbers that are always small are shown only where there are some."""
 ONLY_IF_ANY = ("without_email", "misfits", "not_utf8", "odd_rows", "absent_fields")
 
@@ -142,5 +140,6 @@ def _report(
         ]
         if shown:
             printing.show("", shown)
+        printing.say(*(f"{words}: {facts[name]}" for name, words in WHERE_AND_WHEN.items() if name in facts))
     printing.warn(ran.sentence)
     return ran.exit_code

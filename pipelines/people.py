@@ -137,7 +137,7 @@ def told(found: Record) -> Iterator[str]:
 def _of_sync(found: Record) -> Iterator[str]:
     if "source" in found:
         yield f"source: {found['source']}"
-    yield f"source: {len(found['rows'])} rows in the warehouse"
+    yield f"source: rows in the warehouse: {len(found['rows'])}"
     rules = found["rules"]
     for each in rules.get("accepted", ()):
         yield f"rule: accepted (row {each['_source_key']}, as of {each['_as_of'] or 'no date'})"

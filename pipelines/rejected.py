@@ -34,7 +34,7 @@ def rejections(
         printing.print_json({"schema": 1, "sync": chosen.name, "rows": rows, "by_reason": by_reason})
         return 0
     printing.show(
-        f"{chosen.name}: {rows:,} rows refused",
+        f"{chosen.name}: rows refused: {rows:,}",
         [(f"{each.column or '-'}: {each.reason}\n  {each.remedy}", f"{each.rows:,}") for each in found],
     )
     return 0

@@ -102,7 +102,7 @@ def show(chosen: Sync, summary: Mapping[str, Any], *, outcome: str) -> None:
             *taken_away,
             ("payloads", f"{summary['payloads']:,}"),
             ("requests", f"{summary['requests']:,}"),
-            ("seconds", f"{summary['seconds']:,.1f}"),
+            ("seconds of sending", f"{summary['seconds']:,.1f}"),
         ],
     )
 

@@ -127,7 +127,7 @@ def _bar(chosen: Sync) -> Iterator[Callable[[Progress | None], None]]:
                 total=max(found.rows, 1),
                 completed=found.done if found.rows else 1,
                 rows=f"{found.done:,}/{found.rows:,}",
-                left=f"{in_words(found.seconds_left)} left",
+                left="" if found.seconds_left is None else f"{in_words(found.seconds_left)} left",
             )
 
         yield show

@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEMO_FOLDER = (ROOT if (ROOT / "pyproject.toml").is_file() else Path.cwd()) / ".demo"
 NOT_OURS_TO_USE = ("MAILTRAP_", "CONTACTS_", "DAGSTER_")
 MADE_ANEW = ("contacts", "exports")
-START_SECONDS, UI_START_SECONDS, END_SECONDS = 30.0, 120.0, 8.0
+START_SECONDS, UI_START_SECONDS, END_SECONDS = 30.0, 300.0, 8.0
 UI_PORT = 3000
 
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from resources.errors import ConnectorError, SettingsError
 from resources.local_mailtrap.admin import PREFIX
 from resources.local_mailtrap.clock import real_clock
 from resources.local_mailtrap.mailtrap import LocalMailtrap
@@ -31,9 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if wanted:
             content = json.loads(Path(wanted).read_text(encoding="utf-8"))
             mailtrap.knobs.turn(content) if name == "knobs" else mailtrap.seed(content)
-    asyncio.run(
-        _serve(listen(mailtrap, port=options.port, storage_port=options.storage_port), tell_token=not given)
-    )
+    try:
+        listening = listen(mailtrap, port=options.port, storage_port=options.storage_port)
+    except OSError as error:
+        raise SettingsError(
+            f"The local Mailtrap cannot listen on port {options.port} and {options.storage_port}: {error.strerror}.",
+            "Somebody else may listen there: another local Mailtrap, perhaps.",
+            "Name other ports with --port and --storage-port, or leave them out: free ones are taken then.",
+        ) from None
+    asyncio.run(_serve(listening, tell_token=not given))
     return 0
 
 
@@ -72,4 +79,8 @@ async def _serve(listening: Listening, *, tell_token: bool) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ConnectorError as told:
+        print(told, file=sys.stderr)  # noqa: T201
+        sys.exit(told.exit_code)

@@ -67,7 +67,7 @@ def test_explain_follows_a_row_to_its_import(world: World) -> None:
     """Source, rule, payload, ledger, Mailtrap."""
     lines = "\n".join(told(explain(world, "p1@example.com")))
     for words in (
-        "1 rows in the warehouse",
+        "rows in the warehouse: 1",
         "rule: accepted (row 1",
         "payload: new in import",
         "last told by import",

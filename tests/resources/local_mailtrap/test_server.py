@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from resources.errors import SettingsError
 from resources.local_mailtrap import LocalMailtrap
+from resources.local_mailtrap.__main__ import main
 
 ROWS = {"contacts": [{"email": "a@example.com"}]}
 
@@ -166,3 +169,14 @@ def test_the_process_tells_where_it_is_and_ends_on_sigterm() -> None:
             process.send_signal(signal.SIGTERM)
             out, err = process.communicate(timeout=10)
     assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_a_port_that_is_taken_is_said_with_a_remedy() -> None:
+    """Not a mistake of ours: exit code 2, the port, and what to type instead."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=rf"port {port}.*--port") as told:
+            main(["--port", str(port)])
+    assert told.value.exit_code == 2
