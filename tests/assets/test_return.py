@@ -24,12 +24,14 @@ from assets.records import Person, everything, explained
 from assets.rules.sync import DayPartition
 from assets.source_rows import erased_people, extract
 from resources import settings
+from resources.journal import IN_FLIGHT
 from resources.mailtrap.client import MailtrapClient
 from resources.mailtrap.session import open_client
 from resources.store.store import Store, open_store
 from resources.warehouses import connect
 from tests.assets import test_events
 from tests.assets.deeds import DELETIONS, NOW, OURS, Scene, scene, traces
+from tests.assets.proxy import Moment
 
 DAYS = tuple(f"2026-01-0{number}" for number in range(1, 6))
 BY_DAY = replace(OURS, source=replace(OURS.source, partition=DayPartition(date(2026, 1, 1))), verify="export")
@@ -129,6 +131,13 @@ class History:
             elif kept.exists():
                 shutil.copy(kept, current)
 
+    def back_up_amid(self, method: str, *, when: Moment) -> None:
+        """At the next such request about an import: it is lost, or its answer is, and the backup is of that moment."""
+        path = f"{method} /api/accounts/{self.scene.mailtrap.account.id}/contacts/imports"
+        self.scene.proxy.arm(
+            lambda: shutil.copytree(self.scene.home, self.folder / "backup"), at=1, when=when, matching=path
+        )
+
     def nobody_is_back(self, how: str) -> None:
         """Mailtrap has none of them, and no request that could have made one has named one."""
         contacts_now = {each["email"] for each in self.scene.mailtrap.dump()["accounts"][0]["contacts"]}
@@ -215,3 +224,34 @@ def test_a_restored_backup_brings_nobody_back(history: History, parts: tuple[str
     with history.at_work() as (client, store):
         erasure.erase_again(client, store, syncs=[BY_DAY], run_id="again")
     assert traces(history.scene.home, *CANONICAL, *VICTIMS) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "when"),
+    [("POST", "before"), ("POST", "after"), ("GET", "before")],
+    ids=["unsent", "sent", "told"],
+)
+@pytest.mark.parametrize("tombstones", [(), ("tombstones",)], ids=["", "with tombstones"])
+def test_what_a_backup_has_in_flight_brings_nobody_back(
+    tmp_path: Path, tombstones: tuple[str, ...], method: str, when: Moment
+) -> None:
+    """A backup of a run that was sending them: what it began is taken up, and no request of any kind names them."""
+    with scene(tmp_path / "home") as found:
+        made = History(found, tmp_path)
+        made.source()
+        (tmp_path / "erase.txt").write_text("\n".join(VICTIMS))
+        made.back_up_amid(method, when=when)
+        made.sync(DAYS)
+        assert found.proxy.struck.is_set()
+        assert found.run("erase_file") == 0
+        with made.at_work():
+            pass  # CONTACTS_TOMBSTONES learns of them
+        made.restore("lake", "journal.db", "journal.db-wal", "journal.db-shm", *tombstones)
+        with made.at_work() as (client, store):
+            open_now = store.journal.open_deliveries(str(client.account_id))
+            assert [store.journal.payloads(each, states=IN_FLIGHT) for each in open_now] not in ([], [[]])
+        found.mailtrap.journal.clear()
+        made.source(plan="late")
+        assert made.sync(DAYS)["accepted"] > 0
+        made.nobody_is_back(f"in flight, restored {tombstones}")
+        assert [each for each in CANONICAL if found.mailtrap.journal.naming(each)] == []
