@@ -172,16 +172,14 @@ class BigQueryWarehouse:
     ) -> Iterator[Batches]:
         """Stream the columns; only they are read and billed."""
         source, known = self._look(relation)
-        chosen = statement.find_columns(columns, known, relation=relation)
-        pairs = list(zip(columns, chosen, strict=True))
-        column = statement.find_window_column(window, known, relation)
-        sql = statement.select(source, pairs, grammar=GRAMMAR, window=window, window_column=column)
-        schema = pa.schema([pa.field(name, each.plain) for name, each in pairs])
+        found = statement.select(
+            source, known, columns=columns, relation=relation, grammar=GRAMMAR, window=window
+        )
         complain = self._complaint_about(relation)
         with complaints.border(complain):
-            rows: Rows = self._client.query_and_wait(sql, wait_timeout=self._timeout_seconds)
+            rows: Rows = self._client.query_and_wait(found.sql, wait_timeout=self._timeout_seconds)
         batches = complaints.guarded(_whole(rows, self._storage), complain)
-        yield plain.stream(batches, schema, rows_per_batch=rows_per_batch)
+        yield plain.stream(batches, found.schema, rows_per_batch=rows_per_batch)
 
     def count(self, relation: Relation, *, window: Window | None = None) -> int | None:
         """What the description of a table says; None where rows may still lie in its streaming buffer."""

@@ -89,22 +89,15 @@ class DuckDBWarehouse:
     ) -> Iterator[Batches]:
         """Stream the columns; memory holds a few batches, whatever the size of the table."""
         source = self._source(relation)
-        known = self._columns(source)
-        chosen = statement.find_columns(columns, known, relation=relation)
-        sql = statement.select(
-            source,
-            list(zip(columns, chosen, strict=True)),
-            grammar=GRAMMAR,
-            window=window,
-            window_column=statement.find_window_column(window, known, relation),
+        found = statement.select(
+            source, self._columns(source), columns=columns, relation=relation, grammar=GRAMMAR, window=window
         )
-        schema = pa.schema([pa.field(name, each.plain) for name, each in zip(columns, chosen, strict=True)])
         with self._cursor() as cursor:
             with complaints.border(self._complain), self._deadline(cursor):
                 # con.execute() would materialise the whole result; only this streams.
-                reader = cursor.sql(sql).to_arrow_reader(rows_per_batch)
+                reader = cursor.sql(found.sql).to_arrow_reader(rows_per_batch)
             batches = complaints.guarded(self._timed(reader, cursor), self._complain)
-            yield plain.stream(batches, schema, rows_per_batch=rows_per_batch)
+            yield plain.stream(batches, found.schema, rows_per_batch=rows_per_batch)
 
     def count(self, relation: Relation, *, window: Window | None = None) -> int | None:
         """The number of rows of a table or view; a query would have to be run for it."""

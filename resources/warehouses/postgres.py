@@ -96,19 +96,13 @@ class PostgresWarehouse:
     ) -> Iterator[Batches]:
         """Stream the columns by COPY; memory holds a few batches, whatever the size of the table."""
         source = self._source(relation)
-        known = self._describe(source, relation)
-        chosen = statement.find_columns(columns, known, relation=relation)
-        sql = statement.select(
-            source.sql,
-            list(zip(columns, chosen, strict=True)),
-            grammar=self._grammar,
-            window=window,
-            window_column=statement.find_window_column(window, known, relation),
+        known, grammar = self._describe(source, relation), self._grammar
+        found = statement.select(
+            source.sql, known, columns=columns, relation=relation, grammar=grammar, window=window
         )
-        schema = pa.schema([pa.field(name, each.plain) for name, each in zip(columns, chosen, strict=True)])
-        with self._running(sql, relation) as reader:
+        with self._running(found.sql, relation) as reader:
             batches = complaints.guarded(reader, self._complaint_about(relation))
-            yield plain.stream(batches, schema, rows_per_batch=rows_per_batch)
+            yield plain.stream(batches, found.schema, rows_per_batch=rows_per_batch)
 
     def count(self, relation: Relation, *, window: Window | None = None) -> int | None:
         """The number of rows of a table of less than half a gigabyte; else it costs as much as reading."""

@@ -166,17 +166,15 @@ class SnowflakeWarehouse:
         """Stream the columns; the result lies at Snowflake, and is downloaded piece by piece."""
         source = self._source(relation)
         known = self._describe(source, relation)
-        chosen = statement.find_columns(columns, known, relation=relation)
-        pairs = list(zip(columns, chosen, strict=True))
-        column = statement.find_window_column(window, known, relation)
-        sql = statement.select(source, pairs, grammar=GRAMMAR, window=window, window_column=column)
-        schema = pa.schema([pa.field(name, each.plain) for name, each in pairs])
+        found = statement.select(
+            source, known, columns=columns, relation=relation, grammar=GRAMMAR, window=window
+        )
         complain = self._complaint_about(relation)
         with self._cursor() as cursor:
             with complaints.border(complain):
-                cursor.execute(sql)
+                cursor.execute(found.sql)
             batches = complaints.guarded(_whole(cursor), complain)
-            yield plain.stream(batches, schema, rows_per_batch=rows_per_batch)
+            yield plain.stream(batches, found.schema, rows_per_batch=rows_per_batch)
 
     def count(self, relation: Relation, *, window: Window | None = None) -> int | None:
         """The number of rows of a whole table, which Snowflake answers without reading it."""

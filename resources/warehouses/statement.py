@@ -149,20 +149,32 @@ def from_clause(relation: Relation, found: tuple[str, ...], dialect: str) -> str
     return ".".join(quoted(part, dialect) for part in found)
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A statement that reads columns, and what its rows are as plain Arrow."""
+
+    sql: str
+    schema: pa.Schema
+
+
 def select(
     source: str,
-    columns: Sequence[tuple[str, Column]],
+    known: Sequence[Column],
     *,
+    columns: Sequence[str],
+    relation: Relation,
     grammar: Grammar,
     window: Window | None = None,
-    window_column: Column | None = None,
-) -> str:
-    """`SELECT column AS name, … FROM source WHERE window`; `columns` are pairs of the wanted name and the column."""
+) -> Selection:
+    """`SELECT column AS name, … FROM source WHERE window`, for columns that are among the `known` ones of a relation."""
+    pairs = list(zip(columns, find_columns(columns, known, relation=relation), strict=True))
     listed = ", ".join(
         f"{grammar.decode(column, quoted(column.name, grammar.dialect))} AS {quoted(name, grammar.dialect)}"
-        for name, column in columns
+        for name, column in pairs
     )
-    return f"SELECT {listed} FROM {source}{where(window, window_column, grammar)}"
+    within = where(window, find_window_column(window, known, relation), grammar)
+    schema = pa.schema([pa.field(name, column.plain) for name, column in pairs])
+    return Selection(f"SELECT {listed} FROM {source}{within}", schema)
 
 
 def count(
