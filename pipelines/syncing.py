@@ -155,15 +155,19 @@ def partition_tags(chosen: Sync, partition: str | None) -> tuple[dict[str, str],
             )
         return {}, None
     keys = definition.get_partition_keys()
-    first, _, last = (partition or f"{keys[0]}{RANGE}{keys[-1]}").partition(RANGE)
-    wrong = [key for key in (first, last or first) if key not in keys]
+    whole = f"{keys[0]}{RANGE}{keys[-1]}"
+    first, several, last = (whole if partition is None else partition).partition(RANGE)
+    last = last if several else first
+    wrong = [key for key in (first, last) if key not in keys]
+    if not wrong and keys.index(first) > keys.index(last):
+        wrong = [f"{first}{RANGE}{last}"]
     if wrong:
         raise SettingsError(
             f"{chosen.name} has no partition {wrong[0]!r}.",
             f"Its partitions go from {keys[0]} to {keys[-1]}.",
             "Name one of them, or first...last.",
         )
-    if not last or last == first:
+    if last == first:
         return {}, first
     return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}, None
 

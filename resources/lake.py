@@ -358,18 +358,18 @@ def _file_system(root: str) -> tuple[pafs.FileSystem, str]:
 
 def _make_private_folder(folder: Path, *, below: Path | None = None) -> None:
     """Make a folder and its parents 0700, whatever the umask; folders above `below` stay as they are."""
-    missing = [folder, *folder.parents]
-    for each in reversed(missing):
-        if not each.exists():
-            with contextlib.suppress(FileExistsError):
-                each.mkdir(mode=0o700)
-            each.chmod(0o700)
     if below is not None and not folder.resolve().is_relative_to(below.resolve()):
         raise LakeError(
             "A folder of the lake is a link that leads out of it.",
             "People's data would be written elsewhere.",
             "Remove the link.",
         )
+    missing = [folder, *folder.parents]
+    for each in reversed(missing):
+        if not each.exists():
+            with contextlib.suppress(FileExistsError):
+                each.mkdir(mode=0o700)
+            each.chmod(0o700)
 
 
 def _missing(path: str) -> LakeError:

@@ -56,7 +56,11 @@ def _append(home: Home, hashes: Sequence[bytes], state: str) -> None:
     if not hashes:
         return
     lines = [f"{each.hex()} {state}\n" for each in hashes]
-    descriptor = os.open(home.root / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(home.root / FILE, flags, 0o600)
+    except OSError as error:
+        raise _unusable(error) from None
     try:
         os.fchmod(descriptor, 0o600)
         # A line that a power cut has left without its end must not swallow the next one.
@@ -76,8 +80,23 @@ def _furthest(*places: Mapping[bytes, str]) -> dict[bytes, str]:
 
 
 def _file_of(home: Home) -> str:
-    path = home.root / FILE
-    return path.read_text(encoding="ascii", errors="replace") if path.exists() else ""
+    try:
+        descriptor = os.open(home.root / FILE, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, encoding="ascii", errors="replace") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise _unusable(error) from None
+
+
+def _unusable(error: OSError) -> SettingsError:
+    return SettingsError(
+        f"The file {FILE} in CONTACTS_HOME cannot be used ({error.strerror or type(error).__name__}).",
+        "It remembers who was erased, and must be a file of its own: through a link, or unread, it could be lost unseen.",
+        "If it is a link, put the file itself in its place. Else give the user that runs this the right to read and "
+        "write it. Then run again.",
+    )
 
 
 def _read_copy(copy: Lake, key: bytes) -> dict[bytes, str]:

@@ -99,3 +99,29 @@ def test_half_a_line_does_not_swallow_the_next_one(tmp_path: Path) -> None:
         stream.write(TWO.hex()[:9])
     tombstones.bury(home, journal, [TWO], state="begun")
     assert tombstones.bring_together(home, Journal(open_engine("sqlite://"))) == 2
+
+
+@pytest.mark.parametrize("target", ["there", "nowhere"])
+def test_a_link_in_the_place_of_the_file_is_refused_in_our_words(tmp_path: Path, target: str) -> None:
+    """Neither read nor written through, whether it leads to a file or to nothing; its target is left alone."""
+    (tmp_path / "there").write_text("somebody else's")
+    home, journal = open_home(tmp_path / "home", KEY), Journal(open_engine("sqlite://"))
+    (tmp_path / "home" / tombstones.FILE).symlink_to(tmp_path / target)
+    for attempt in (
+        lambda: tombstones.bring_together(home, journal),
+        lambda: tombstones.bury(home, journal, [ONE], state="begun"),
+    ):
+        with pytest.raises(SettingsError, match="put the file itself in its place"):
+            attempt()
+    assert journal.tombstones() == {}
+    assert (tmp_path / "there").read_text() == "somebody else's" and not (tmp_path / "nowhere").exists()
+    journal.close()
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused_in_our_words(tmp_path: Path) -> None:
+    """As after a mount that went wrong."""
+    home, journal = open_home(tmp_path, KEY), Journal(open_engine("sqlite://"))
+    (tmp_path / tombstones.FILE).mkdir()
+    with pytest.raises(SettingsError, match="cannot be used"):
+        tombstones.bring_together(home, journal)
+    journal.close()
