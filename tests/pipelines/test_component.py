@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -156,3 +157,19 @@ def test_dg_checks_and_lists_what_is_here() -> None:
     found = json.loads(run("list", "defs", "--json"))
     assert "newsletter/contact_imports" in {each["asset_key"] for each in found["assets"]}
     assert "pipelines.component.MailtrapContactSync" in run("list", "components", "--json")
+
+
+def test_an_automation_condition_is_given_beside_the_attributes(project: DefsFolderSandbox) -> None:
+    """Dagster's own `post_processing` sets it on the tables that are named; a sync's attributes need no key for it."""
+    put(project, "account")
+    folder = put(project, "newsletter", SHIPPED.read_text())
+    page = Path(__file__).resolve().parents[2] / "docs" / "deploying.md"
+    (extra,) = re.findall(r"```yaml\n(post_processing:.*?)```", page.read_text(), re.DOTALL)
+    with (folder / "defs.yaml").open("a") as file:
+        file.write(extra)
+    with project.build_all_defs() as definitions:
+        graph = definitions.resolve_asset_graph()
+        automated = {
+            key.path[-1] for key in graph.executable_asset_keys if graph.get(key).automation_condition
+        }
+        assert {"source_rows", "accepted_contacts", "pending_contacts", "contact_imports"} <= automated
