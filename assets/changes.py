@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from assets import contacts, evidence, ledger, metadata, shown, summary
+from assets import contacts, evidence, ledger, metadata, refusals, shown, summary
 from assets.account import OPT_OUTS_BY_US, OPT_OUTS_REQUESTED, Knowledge, refresh_knowledge
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Pace, Timing
 from assets.failures import told_to_dagster
@@ -244,6 +244,7 @@ def find_pending(
             told,
             withheld,
             existing=existing_people(stack, store.lake, sync, knowledge=knowledge),
+            refused=refusals.standing(stack, store.lake, sync.name, version=sync.version),
             resend=resend,
         )
         changes = pending.compare(connection)
@@ -259,16 +260,18 @@ def find_pending(
                 partitions=partitions,
                 told=told,
                 withheld=withheld,
+                lists=lists,
                 sink=sink,
                 tables=tables,
                 guarded=guarded,
             )
             by_partition = {name: counted(counts[name], found) for name, found in changes.items()}
+            refused = sum(each["refused"] for each in by_partition.values())
             facts = {
                 "requests": requests,
                 "by_partition": by_partition,
                 "gone": dict(gone),
-                "rejected_by_reason": reasons_of(tables, sync, partitions),
+                "rejected_by_reason": reasons_of(tables, sync, partitions) | refusals.counted(refused),
                 "resend": resend,
                 "sync_version": sync.version,
                 "partitions": list(partitions),
@@ -314,9 +317,11 @@ def counted(screened: Mapping[str, int], changes: Mapping[str, int]) -> dict[str
             rows["pending"] += count
         elif change is Change.newer_unchanged:
             rows["unchanged"] += count
+        elif change is Change.refused:
+            rows["rejected"] += count
         else:
             rows[name] += count
-    return {**rows, "new": changes.get("new", 0), "changed": changes.get("changed", 0)}
+    return {**rows, **{name: changes.get(name, 0) for name in ("new", "changed", "refused")}}
 
 
 def withheld_from(
@@ -385,6 +390,7 @@ def _gone(
     partitions: Sequence[str],
     told: Told,
     withheld: Withheld,
+    lists: ListIds,
     sink: ParquetSink,
     tables: Lake,
     guarded: bool,
@@ -414,7 +420,7 @@ def _gone(
             known = [
                 stack.enter_context(store.lake.local(p)) for p in store.lake.list(evidence.folder(sync.name))
             ]
-            unlisted = write_gone(connection, sink, gone=iter(leavers), addresses=known)
+            unlisted = write_gone(connection, sink, gone=iter(leavers), addresses=known, lists=lists)
             counts.update(unlisted)
             if nameless := gone - sum(unlisted.values()):
                 counts[WITHOUT_ADDRESS] += nameless

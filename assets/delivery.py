@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -101,6 +101,7 @@ class Delivering:
         lease: Lease,
         pace: Pace,
         timing: Timing | None = None,
+        still_fits: Callable[[Collection[int]], None] = lambda _: None,
     ) -> None:
         self.journal, self.lake, self.lease = journal, lake, lease
         timing = timing or Timing()
@@ -112,6 +113,7 @@ class Delivering:
             lease=lease,
             rows_at_most=min(pace.rows_per_payload, payload_rules.ROWS_AT_MOST),
             bytes_at_most=pace.bytes_per_payload,
+            still_fits=still_fits,
         )
         self._awaiter = Awaiter(
             client=client,
@@ -300,7 +302,8 @@ class Delivering:
         )
         places = [place - payload.first_row for place in payload.left_out]
         refused = rows.take(pa.array(places, pa.int64()))  # an empty list alone would be of type null
-        told.rejected.update(refused["partition"].to_pylist())
+        of_rows = refused.filter(pc.not_equal(refused["change"], "gone"))  # who left has no row any more
+        told.rejected.update(of_rows["partition"].to_pylist())
         if payload.state == "finished":
             kept = without(rows, payload)
             is_gone = pc.equal(kept["change"], "gone")

@@ -26,6 +26,7 @@ from assets.freshness import freshness_of
 from assets.overdue import people_in
 from assets.partitions import WHOLE, backfill_policy_of, file_of, label, partitions_of, partitions_of_run
 from assets.pending import PENDING_SCHEMA, REPEATED, ROWS_PER_GROUP
+from assets.preparation import still_fits
 from assets.rules import comparison
 from assets.rules.comparison import Change
 from assets.rules.sync import DayPartition, Sync
@@ -134,7 +135,15 @@ def send_pending(
         delivery = store.journal.open_delivery(
             account=account, sync=sync.name, run_id=run_id, path=path, rows=rows, facts=facts, lease=lease
         )
-        loop = Delivering(client, store.journal, store.lake, lease=lease, pace=pace_of(store), timing=timing)
+        loop = Delivering(
+            client,
+            store.journal,
+            store.lake,
+            lease=lease,
+            pace=pace_of(store),
+            timing=timing,
+            still_fits=lambda lists: still_fits(client, sync, lists=lists),
+        )
         told = Told()
         try:
             loop.deliver(delivery, told)
@@ -166,14 +175,23 @@ def close(store: Store, loop: Delivering, delivery: Delivery, *, told: Told, ori
 
 
 def forget_former(store: Store, delivery: Delivery, *, original: str) -> None:
-    """Remove the pending contacts and refusals of former deliveries of the same partitions: they were offered again."""
+    """Remove the pending contacts and refusals of former deliveries of the same partitions, but for what still stands."""
     here = set(delivery.facts["partitions"])
     former = [
         each
         for each in store.journal.deliveries(delivery.sync)
         if each.id != delivery.id and each.state != "open" and here.issuperset(each.facts["partitions"])
     ]
-    refusals.forget_former(store.lake, delivery.sync, deliveries=[each.id for each in former])
+    partitions = delivery.facts["partitions"]
+    refusals.carry_over(
+        store.lake,
+        delivery.sync,
+        former=[each.id for each in former],
+        delivery=delivery.id,
+        version=delivery.facts["sync_version"],
+        accepted=[f"{delivery.sync}/accepted_contacts/{each}.parquet" for each in partitions],
+        offered=delivery.path,
+    )
     for path in {original, *(each.path for each in former)} - {delivery.path}:
         store.lake.delete(path)
     known = {each.path for each in store.journal.deliveries(delivery.sync)}

@@ -70,6 +70,7 @@ class Pending:
     told: Told
     withheld: Withheld
     existing: Path | None = None
+    refused: Path | None = None
     resend: bool = False
     _codes: dict[str, np.ndarray] = field(default_factory=dict)
     _leaving: dict[str, tuple[np.ndarray, pa.Array]] = field(default_factory=dict)
@@ -87,6 +88,7 @@ class Pending:
                 withheld=self.withheld,
                 mode=self.sync.mode,
                 existing=self.existing,
+                refused=self.refused,
                 resend=self.resend,
             )
             for batch in answers:
@@ -187,9 +189,9 @@ class Pending:
             f"from read_parquet({comparison.quoted(str(file))}, file_row_number=true)"
             for number, file in enumerate(files)
         )
+        unwanted = "list_filter(told.list_ids, lambda id: not list_contains(here.wanted, id))"
         query = f"""
-            select here.file, here.row,
-                   list_filter(told.list_ids, lambda id: not list_contains(here.wanted, id)) as leaving
+            select here.file, here.row, {self.lists.among_known(unwanted)} as leaving
             from ({here}) here join ({comparison.told_sql(self.told)}) told using (address_hash)
             where told.fingerprint is not null and len(leaving) > 0 order by here.file, here.row
         """
@@ -239,6 +241,7 @@ def write_gone(
     *,
     gone: Iterator[pa.RecordBatch],
     addresses: Sequence[Path],
+    lists: ListIds,
 ) -> Counter[str]:
     """People who are no longer in the source leave the lists that this sync put them in; counts per partition."""
     counts: Counter[str] = Counter()
@@ -249,7 +252,8 @@ def write_gone(
         connection.register("leavers", pa.Table.from_batches([batch]))
         query = f"""
             select leavers.address_hash, any_value(known.email) as email, any_value(leavers.as_of) as as_of,
-                   any_value(leavers.partition) as partition, any_value(leavers.list_ids) as leaving
+                   any_value(leavers.partition) as partition, any_value(leavers.list_ids) as held,
+                   {lists.among_known("coalesce(held, [])")} as leaving
             from leavers join read_parquet([{files}]) known using (address_hash)
             group by leavers.address_hash order by leavers.address_hash
         """

@@ -5,7 +5,7 @@ where the sync says `create: true`. Not here: what is wrong with them (`rules/pr
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from assets.rules.account_limits import MAX_LISTS
@@ -80,12 +80,27 @@ def refuse(sync: Sync, found: Preflight) -> None:
         )
 
 
+def still_fits(client: MailtrapClient, sync: Sync, *, lists: Collection[int]) -> None:
+    """Raise when Mailtrap has lost fields or lists of the sync since its contacts were written down for these lists."""
+    found, theirs = inspected(client, sync)
+    refuse(sync, found)
+    lost = len(set(lists) - {each.id for each in theirs})
+    if lost or found.to_create_lists or found.to_create_fields:
+        raise SettingsError(
+            f"Mailtrap has no longer all lists and fields that {sync.name} had when its contacts were compared: "
+            f"{max(lost, len(found.to_create_lists))} lists and {len(found.to_create_fields)} fields are missing.",
+            "Mailtrap refused an import for it; no row is blamed, and nothing more was sent.",
+            "Run again: what the sync file may create is made anew, and the contacts are offered again.",
+        )
+
+
 def list_ids(sync: Sync, by_name: Mapping[str, int]) -> ListIds:
     """Names and ids of a sync file as ids."""
     return ListIds(
         include=tuple(sorted({_id(each, by_name) for each in sync.lists.include})),
         exclude=tuple(sorted({_id(each, by_name) for each in sync.lists.exclude})),
         by_name=by_name if sync.lists.from_column else None,
+        known=tuple(sorted(set(by_name.values()))),
     )
 
 

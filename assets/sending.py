@@ -5,7 +5,7 @@ answer mean for a payload. Not here: when payloads are sent (`delivery`), how a 
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,8 @@ from resources.mailtrap.wire import BodyTooLarge, ImportAccepted, ImportRefused,
 ROUNDS_OF_NAMES = 3
 UNNAMED_AT_MOST = 100
 LEAST_BYTES = 10_000
+ABOUT_THE_ACCOUNT = ("fields", "list_id")
+"""Complaints that begin so are about fields and lists of the account, not about values of a row."""
 
 
 class Sender:
@@ -37,10 +39,13 @@ class Sender:
         lease: Lease,
         rows_at_most: int,
         bytes_at_most: int,
+        still_fits: Callable[[Collection[int]], None],
     ) -> None:
         self.client, self.journal, self.lake, self.lease = client, journal, lake, lease
         self.rows_at_most, self.bytes_at_most = rows_at_most, bytes_at_most
         """What a payload may hold; less once Mailtrap has said that it was too much."""
+        self._still_fits = still_fits
+        """Raises when the account has no longer the fields of the sync, or these lists."""
         self._unnamed = 0
         self._lock = threading.Lock()
 
@@ -94,6 +99,9 @@ class Sender:
             self.rows_at_most = max(1, min(self.rows_at_most, payload.sent_rows // 2))
         named = [each for each in problems if each.column != "base"]
         blamed = self._positions(delivery, payload, named) if payload.attempts <= ROUNDS_OF_NAMES else {}
+        columns = {each.column for each in named}.union(about_all)
+        if len(blamed) == payload.sent_rows or any(each.startswith(ABOUT_THE_ACCOUNT) for each in columns):
+            self._look_at_the_account(delivery, payload)
         if not blamed:
             words = "; ".join(sorted({each.words for each in named})) or "; ".join(about_all)
             return self._halve(delivery, payload, words)
@@ -116,6 +124,15 @@ class Sender:
                 "Mend `lists` in the sync file.",
                 status=422,
             )
+
+    def _look_at_the_account(self, delivery: Delivery, payload: Payload) -> None:
+        """Before rows are blamed for it: a field or list may have gone since they were written down."""
+        rows = self.lake.read_slice(delivery.path, ["list_ids"], first=payload.first_row, rows=payload.rows)
+        try:
+            self._still_fits(pc.unique(pc.list_flatten(rows["list_ids"])).to_pylist())
+        except ConnectorError:
+            self.journal.mark(payload, "planned", lease=self.lease)
+            raise
 
     def _positions(
         self, delivery: Delivery, payload: Payload, named: Sequence[RowProblem]
@@ -143,18 +160,21 @@ class Sender:
                 half if half.sent_rows else self.journal.mark(half, "refused", lease=self.lease)
                 for half in halves
             ]
-        self._count_unnamed(payload, words)
+        self._count_unnamed(delivery, payload, words)
         every = range(payload.first_row, payload.first_row + payload.rows)
         blamed = {next(row for row in every if row not in payload.left_out): ("", words)}
         self._reject(delivery, payload, blamed)
         return [self._left_out(payload, blamed)]
 
-    def _count_unnamed(self, payload: Payload, words: str) -> None:
+    def _count_unnamed(self, delivery: Delivery, payload: Payload, words: str) -> None:
         """A few rows may be refused without being named; when it is all of them, the rows are not what is wrong."""
         with self._lock:
             self._unnamed += 1
-            if self._unnamed <= UNNAMED_AT_MOST:
-                return
+            count = self._unnamed
+        if count == 1:
+            self._look_at_the_account(delivery, payload)
+        if count <= UNNAMED_AT_MOST:
+            return
         self.journal.mark(payload, "planned", lease=self.lease)
         raise RefusedError(
             f"Mailtrap refused more than {UNNAMED_AT_MOST} contacts one by one without naming them: {words or 'no words'}.",
@@ -164,16 +184,17 @@ class Sender:
         )
 
     def _reject(self, delivery: Delivery, payload: Payload, blamed: Mapping[int, tuple[str, str]]) -> None:
-        columns = ["source_key", "partition", "address_hash"]
+        columns = ["source_key", "partition", "address_hash", "fingerprint"]
         rows = self.lake.read_slice(delivery.path, columns, first=payload.first_row, rows=payload.rows)
         places = sorted(blamed)
         found = rows.take(pa.array([place - payload.first_row for place in places], pa.int64())).to_pylist()
         refusals = [
-            Refusal(row["source_key"], row["partition"], row["address_hash"], *blamed[place])
+            Refusal(**row, column=blamed[place][0], words=blamed[place][1])
             for place, row in zip(places, found, strict=True)
         ]
         name = f"{payload.id}-{payload.attempts}"
-        write_refusals(self.lake, delivery.sync, delivery.id, name=name, refusals=refusals)
+        version = delivery.facts["sync_version"]
+        write_refusals(self.lake, delivery.sync, delivery.id, name=name, version=version, refusals=refusals)
 
 
 def without(rows: pa.Table, payload: Payload) -> pa.Table:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from assets import refusals
 from assets.delivery import Told
 from assets.overdue import Overdue
 from assets.partitions import WHOLE, label
-from assets.refusals import REASON
 from assets.rules import guards
 from resources.errors import ConnectorError
 from resources.journal import Delivery
@@ -62,13 +62,13 @@ def sent(
     overdue: Sequence[Overdue] = (),
 ) -> Sent:
     """What came of pending contacts; `facts` are the numbers that were noted in their file."""
-    refused = sum(told.rejected.values())
-    reasons = dict(facts.get("rejected_by_reason", {}))
+    reasons = Counter(facts.get("rejected_by_reason", {}))
+    reasons.update(refusals.counted(sum(told.rejected.values())))
     return Sent(
         by_partition=account_for(facts["by_partition"], told),
         told=told,
         gone=facts["gone"],
-        rejected_by_reason=reasons | ({REASON: refused} if refused else {}),
+        rejected_by_reason=dict(reasons),
         requests=requests,
         retries=retries,
         overdue=overdue,

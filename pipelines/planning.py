@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from assets import contacts, departures, exports, ledger
+from assets import contacts, departures, exports, ledger, refusals
 from assets.changes import Found, told_people
 from assets.partitions import WHOLE, file_of, partitions_of
 from assets.plans import Foreseen, foresee
@@ -137,7 +137,7 @@ def planned(
             "full": full,
             "run_id": None,
             "started_at": began.isoformat(),
-            **_where_rows_go(rows, screened),
+            **_where_rows_go(rows, screened, refused=rows["refused"]),
             "changed_by_field": changed_by_field(
                 store.lake, tables, chosen, found=foreseen.found, partitions=partitions
             ),
@@ -155,14 +155,17 @@ def planned(
         }
 
 
-def _where_rows_go(rows: Mapping[str, int], screened: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _where_rows_go(
+    rows: Mapping[str, int], screened: Sequence[Mapping[str, Any]], *, refused: int
+) -> dict[str, Any]:
     places = {name: rows.get(name, 0) for name in ("read", *guards.OUTCOMES)}
     return {
         "outcome": "ok",
         "rows": places | {"accepted": places["pending"], "pending": 0},
         "new": rows.get("new", 0),
         "changed": rows.get("changed", 0),
-        "rejected_by_reason": _added(each.get("rejected_by_reason", {}) for each in screened),
+        "rejected_by_reason": _added(each.get("rejected_by_reason", {}) for each in screened)
+        | refusals.counted(refused),
         "no_consent_by_reason": _added(each.get("no_consent_by_reason", {}) for each in screened),
     }
 

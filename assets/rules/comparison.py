@@ -30,8 +30,10 @@ class Change(IntEnum):
     unchanged = 6
     newer_unchanged = 7
     """The same values, said again later: nothing to send, but older rows are stale from now on."""
-    new = 8
-    changed = 9
+    refused = 8
+    """Mailtrap has refused these very values: it is not asked again."""
+    new = 9
+    changed = 10
 
     @property
     def is_pending(self) -> bool:
@@ -97,12 +99,14 @@ def compare(
     withheld: Withheld,
     mode: Mode = "upsert",
     existing: Path | None = None,
+    refused: Path | None = None,
     resend: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """For each accepted contact: file (int32), row (int64), change (uint8).
 
     `accepted` are the files of the partitions at hand; a person in several of them counts in the newest one only.
-    `existing` are the people Mailtrap has, for the modes insert and update. `resend` sends the unchanged again.
+    `existing` are the people Mailtrap has, for the modes insert and update. `refused` are values that it has refused,
+    by person and fingerprint. `resend` sends the unchanged and the refused again.
     """
     if not accepted:
         return
@@ -111,8 +115,8 @@ def compare(
              told as ({told_sql(told)}),
              withheld as ({_withheld(withheld)}),
              said_no as ({_newest_no(withheld.no_consent)})
-        select here.file::integer as file, here.row::bigint as row,
-               (case
+        select file::integer as file, row::bigint as row, {_unless_refused(None if resend else refused)} as change
+        from (select here.*, (case
                   when withheld.change is not null then withheld.change
                   when said_no.address_hash is not null
                        and coalesce(said_no.as_of >= here.as_of, true) then {Change.no_consent:d}
@@ -126,9 +130,26 @@ def compare(
         left join told using (address_hash)
         left join withheld using (address_hash)
         left join said_no using (address_hash)
-        {_join_existing(existing)}
+        {_join_existing(existing)}) compared
     """
     yield from connection.sql(query).to_arrow_reader(100_000)
+
+
+def still_refused(
+    connection: duckdb.DuckDBPyConnection, former: Path, *, accepted: Sequence[Path], offered: Path
+) -> pa.Table:
+    """Of former refusals, each once, those that still stand: of values accepted as they were, and not offered again."""
+    here = f"""
+        select 1 from {_files(accepted)} here
+        where here._address_hash = former.address_hash and here._fingerprint = former.fingerprint
+    """
+    again = f"select 1 from {_files([offered])} offered where offered.address_hash = former.address_hash"
+    query = f"""
+        select distinct * from {_files([former])} former
+        where {f"exists ({here})" if accepted else "true"} and not exists ({again})
+        order by all
+    """
+    return connection.sql(query).to_arrow_table()
 
 
 def gone(
@@ -321,6 +342,16 @@ def _when_new(mode: Mode) -> str:
             f"(case when existing.address_hash is null then {Change.unchanged:d} else {Change.changed:d} end)"
         )
     return f"{Change.new:d}"
+
+
+def _unless_refused(refused: Path | None) -> str:
+    if refused is None:
+        return "change"
+    known = f"select address_hash, fingerprint from {_files([refused])}"
+    return f"""
+        (case when change in ({Change.new:d}, {Change.changed:d}) and (address_hash, fingerprint) in ({known})
+              then {Change.refused:d} else change end)::utinyint
+    """
 
 
 def _when_same(resend: bool) -> str:

@@ -32,6 +32,16 @@ class ListIds:
     exclude: tuple[int, ...] = ()
     by_name: Mapping[str, int] | None = None
     """For `lists.from_column`: what its names mean."""
+    known: tuple[int, ...] | None = None
+    """All that Mailtrap has, where that is known: nobody is taken off a list that is gone."""
+
+    def among_known(self, ids: str) -> str:
+        """A SQL expression for lists, without those that are gone."""
+        if self.known is None:
+            return ids
+        return (
+            f"list_filter({ids}, lambda id: list_contains([{', '.join(map(str, self.known))}]::bigint[], id))"
+        )
 
 
 def contact_json(

@@ -1,7 +1,8 @@
 """A delivery through everything that Mailtrap can do to it: nothing lost, nothing blamed wrongly, nothing sent in vain."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,8 +12,8 @@ from assets import summary
 from assets.imports import send_pending
 from assets.partitions import WHOLE
 from assets.refusals import folder
-from assets.rules.sync import FieldRule
-from resources.errors import ImportFailedError, RefusedError, UnavailableError, UnfinishedError
+from assets.rules.sync import DayPartition, FieldRule, Lists
+from resources.errors import ImportFailedError, RefusedError, SettingsError, UnavailableError, UnfinishedError
 from resources.local_mailtrap.faults import FAULTS
 from tests.assets.world import World, conserved, people, problems
 
@@ -109,6 +110,110 @@ def test_thirty_seven_bad_rows_of_fifty_thousand_cost_one_request(tmp_path: Path
     assert {row["source_key"] for row in kept} == {f"{n}" for n in range(0, 37_000, 1000)}
     assert {row["mailtrap_says"] for row in kept} == {"is invalid"}
     world.close()
+
+
+def refusing(world: World, *emails: str, times: int | None = None) -> None:
+    """Mailtrap takes these people's rows no more."""
+    refusal = {"do": "refuse_rows", "emails": list(emails), "errors": {"email": ["is invalid"]}}
+    world.mailtrap.fault(action=refusal, match=POST_IMPORT, times=times)
+
+
+def test_a_row_that_mailtrap_refused_is_not_offered_again_until_it_changes(world: World) -> None:
+    """Later runs send nothing and still count and show it; a new value, and only that, is worth a request."""
+    refusing(world, "p3@example.com", times=1)
+    assert conserved(world.run(people(10)), accepted=9, rejected=1)
+    for _ in range(2):
+        sent = world.run(people(10))
+        assert conserved(sent, unchanged=9, rejected=1) and len(world.imports()) == 2
+        assert sent.rejected_by_reason == {"refused_by_mailtrap": 1}
+        assert [row["source_key"] for row in refused_by_mailtrap(world)] == ["3"]
+    mended = [*people(3), *people(1, first=3, plan="pro"), *people(6, first=4)]
+    assert conserved(world.run(mended), unchanged=9, accepted=1)
+    assert [each["rows"] for each in world.imports()] == [10, 9, 1] and not refused_by_mailtrap(world)
+
+
+@pytest.mark.parametrize("why", ["full_resync", "sync file"])
+def test_a_refused_row_is_offered_again_when_mailtrap_may_take_it(world: World, why: str) -> None:
+    """After a full resync, and after any change of the sync file; a second refusal takes the place of the first."""
+    refusing(world, "p3@example.com", times=3)
+    world.run(people(10))
+    if why == "sync file":
+        world.wants(version="2")
+    again = world.run(people(10), resend=why == "full_resync")
+    assert again.rows["rejected"] == 1 and len(refused_by_mailtrap(world)) == 1
+    if why == "sync file":
+        world.wants(version="3")
+    assert world.run(people(10), resend=why == "full_resync").rows["rejected"] == 0
+    assert not refused_by_mailtrap(world) and len(world.members()) == 10
+
+
+def test_a_refused_row_that_left_the_source_is_forgotten(world: World) -> None:
+    """Nobody is shown a rejection of a row that is not there."""
+    refusing(world, "p9@example.com", times=1)
+    world.run(people(10))
+    assert conserved(world.run(people(9)), unchanged=9) and not refused_by_mailtrap(world)
+
+
+def test_a_refusal_outlives_runs_of_other_partitions_and_failed_ones(world: World) -> None:
+    """Whatever comes in between, the row of that day is not offered again."""
+    world.wants(source=replace(world.sync.source, partition=DayPartition(date(2026, 1, 1))))
+    refusing(world, "p3@example.com", times=1)
+    day_1 = {"2026-01-01": people(5)}
+    assert conserved(world.run(day_1), accepted=4, rejected=1)
+    world.mailtrap.fault("F-04", match=POST_IMPORT, times=20)
+    more = people(5, first=10, day=2)
+    assert conserved(world.run({**day_1, "2026-01-02": more}), unchanged=4, rejected=1, pending=5)
+    world.mailtrap.faults.clear()
+    assert conserved(world.run({"2026-01-02": more}), accepted=5)
+    sent = len(world.imports())
+    assert conserved(world.run(day_1), unchanged=4, rejected=1) and len(world.imports()) == sent
+
+
+def test_a_person_who_left_and_whom_mailtrap_refuses_is_no_row(world: World) -> None:
+    """The sum of rows stays exact: who left the source has no row in it."""
+    world.wants(mode="mirror", when_gone="unlist")
+    world.run(people(10))
+    refusing(world, "p9@example.com", times=1)
+    assert conserved(world.run(people(9)), unchanged=9)
+
+
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("lost", ["field", "list"])
+def test_rows_are_not_blamed_for_a_field_or_list_that_went_missing(
+    world: World, lost: str, create: bool
+) -> None:
+    """Deleted at Mailtrap after the comparison: the run stops in words of its own, and the next one can mend it."""
+    world.run(people(2))
+    world.wants(create=create)
+
+    def lose() -> None:
+        if lost == "field":
+            world.client.delete_field(
+                next(each.id for each in world.client.fields() if each.merge_tag == "plan")
+            )
+        else:
+            world.client.delete_list(world.client.lists()[0].id)
+
+    sent = world.run(people(25), between=lose)
+    assert conserved(sent, unchanged=2, pending=23) and not refused_by_mailtrap(world)
+    assert isinstance(sent.told.problems[0], SettingsError) and sent.outcome == "config"
+    if create:
+        assert conserved(world.run(people(25)), unchanged=2, accepted=23)
+
+
+def test_rows_are_blamed_when_all_of_them_are_bad_and_nothing_is_missing(world: World) -> None:
+    """A payload of one bad row is no reason to stop."""
+    refusing(world, "p0@example.com", times=1)
+    assert conserved(world.run(people(1)), rejected=1)
+
+
+def test_people_are_not_taken_off_a_list_that_mailtrap_has_no_more(world: World) -> None:
+    """The list that a sync named before was deleted: it is left out, instead of every row being refused for it."""
+    world.run(people(10))
+    world.mailtrap.seed({"lists": ["Other"]})
+    world.client.delete_list(next(each.id for each in world.client.lists() if each.name == "Newsletter"))
+    world.wants(lists=Lists(include=("Other",)), create=False)
+    assert conserved(world.run(people(10)), accepted=10) and len(world.members("Other")) == 10
 
 
 def test_a_refusal_that_names_nobody_is_found_by_halving(world: World) -> None:

@@ -6,7 +6,7 @@ virtual time (`World`), and by `tests/assets/driver.py` in a process of its own.
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,8 +74,9 @@ def step_by_step(
     run_id: str,
     resend: bool = False,
     timing: Timing | None = None,
+    between: Callable[[], object] = lambda: None,
 ) -> Sent:
-    """One run of a sync, as its assets do it."""
+    """One run of a sync, as its assets do it; something may happen between its comparison and its imports."""
     partitions = tuple(rows)
     for partition, here in rows.items():
         with store.lake.writer(file_of(sync, "source_rows", partition), ROWS) as sink:
@@ -84,6 +85,7 @@ def step_by_step(
         screen(store.lake, screened, partition=partition, key=store.key, now=datetime(2026, 6, 1, tzinfo=UTC))
     settle(client, store, timing=timing)
     look_for_pending(client, store, sync, partitions=partitions, run_id=run_id, resend=resend)
+    between()
     return send_pending(client, store, sync, partitions=partitions, run_id=run_id, timing=timing)
 
 
@@ -146,7 +148,13 @@ class World:
         """Waiting that takes no time."""
         return Timing(clock=self.mailtrap.clock.time, sleep=self.mailtrap.clock.sleep, stop=self.stop)
 
-    def run(self, rows: list[Row] | dict[str, list[Row]], *, resend: bool = False) -> Sent:
+    def run(
+        self,
+        rows: list[Row] | dict[str, list[Row]],
+        *,
+        resend: bool = False,
+        between: Callable[[], object] = lambda: None,
+    ) -> Sent:
         """A run over these rows, all of them or by partition."""
         self.runs += 1
         by_partition = rows if isinstance(rows, dict) else {WHOLE: rows}
@@ -158,6 +166,7 @@ class World:
             run_id=f"run-{self.runs}",
             resend=resend,
             timing=self.timing,
+            between=between,
         )
 
     def wants(self, **changes: Any) -> None:
