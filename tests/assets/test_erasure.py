@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assets import erasure
+from assets import erasure, refusals
 from assets.account import refresh_knowledge
 from assets.changes import find_pending, known_about
 from assets.contacts import screen
@@ -119,6 +119,22 @@ def test_rejections_go_though_the_extract_that_named_their_rows_has_expired(worl
     erased(world, "p3@example.com")
     left = [each for batch in lake.read(rejected) for each in batch["source_key"].to_pylist()]
     assert left == ["4"]
+
+
+def test_what_mailtrap_refused_of_erased_people_is_forgotten_too(world: World) -> None:
+    """Refusals outlive their delivery while the row stays as it is; a keyed hash says whose they are."""
+    world.wants()
+    two = ["p3@example.com", "p4@example.com"]
+    refusal = {"do": "refuse_rows", "emails": two, "errors": {"email": ["is invalid"]}}
+    world.mailtrap.fault(action=refusal, match={"method": "POST", "path": "/contacts/imports$"}, times=1)
+    rows = people(30, plan="pro")
+    assert [world.run(rows).rows["rejected"] for _ in range(2)] == [2, 2]
+    erased(world, "p3@example.com")
+    lake = world.store.lake
+    batches = [batch for path in lake.list(refusals.folder("people")) for batch in lake.read(path)]
+    assert [each for batch in batches for each in batch["source_key"].to_pylist()] == ["4"]
+    left = world.run(rows).rows
+    assert (left["erased"], left["rejected"], left["unchanged"]) == (1, 1, 28)
 
 
 def test_a_killed_erasure_goes_on_where_it_stopped(world: World, tmp_path: Path) -> None:

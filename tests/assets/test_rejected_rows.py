@@ -40,8 +40,8 @@ def lake(tmp_path: Path) -> Lake:
     for partition, here in rows.items():
         with lake.writer(f"people/rejections/{partition}.parquet", REJECTIONS) as sink:
             sink.write(pa.Table.from_pylist(here, REJECTIONS))
-    refusal = Refusal("m1", "2026-04-01", b"h" * 16, "email", "=is invalid")
-    write_refusals(lake, "people", "delivery", name="one", refusals=[refusal])
+    refusal = Refusal("m1", "2026-04-01", b"h" * 16, 7, "email", "=is invalid")
+    write_refusals(lake, "people", "delivery", name="one", version="1", refusals=[refusal])
     return lake
 
 

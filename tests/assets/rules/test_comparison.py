@@ -81,6 +81,18 @@ def test_without_a_ledger_everybody_is_new(tmp_path: Path) -> None:
     assert changes(tmp_path, [file]) == ["new", "new"]
 
 
+@pytest.mark.parametrize(("resend", "change"), [(False, "refused"), (True, "new")])
+def test_refused_values_are_known_again_unless_all_is_sent(tmp_path: Path, resend: bool, change: str) -> None:
+    """By person and fingerprint; who is unchanged or withheld stays so."""
+    file = accepted(tmp_path / "a", (1, 10, 1), (2, 20, 1), (3, 30, 1), (4, 40, 1))
+    refused = told(tmp_path / "refused", (1, 10, None), (2, 21, None), (3, 30, None), (4, 40, None))
+    known = Told(parts=(told(tmp_path / "told", (3, 30, 1)),))
+    no = Withheld(suppressed=(people(tmp_path / "no", 4),))
+    given = {"told": known, "withheld": no, "refused": refused, "resend": resend}
+    same = "changed" if resend else "unchanged"
+    assert changes(tmp_path, [file], **given) == [change, "new", same, "suppressed"]
+
+
 def test_values_and_dates_decide(tmp_path: Path) -> None:
     """Same print: unchanged; other print: changed, unless Mailtrap was told something newer."""
     file = accepted(tmp_path / "a", (1, 10, 5), (2, 21, 5), (3, 31, 5), (4, 40, 6), (5, 50, 5), (6, 61, None))
