@@ -3,8 +3,10 @@
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,9 @@ def test_a_backfill_whose_worker_is_killed_in_mid_import_is_taken_up(tmp_path: P
 
 
 TERMINATE = """mutation($run: String!) { terminateRun(runId: $run) { __typename } }"""
+ENDS = ("RUN_FAILURE", "RUN_CANCELED")
+HOW_TO_STOP = ("SIGTERM", "the UI", "the UI, its code server paused")
+DAYS = len(HOW_TO_STOP) + 4
 SILENT = {
     "match": {"method": "POST", "path": "/contacts/imports$"},
     "action": {"do": "hang_after", "seconds": 45},
@@ -123,27 +128,27 @@ SILENT = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterWorld]:
-    """Four days; and somebody who was updated on each of them."""
+    """A day for each way to stop, four more; and somebody who was updated on each of them."""
     folder = tmp_path_factory.mktemp("dagster")
-    with dagster_world(folder, days=4, people_a_day=5) as world:
+    with dagster_world(folder, days=DAYS, people_a_day=5) as world:
         with duckdb.connect(str(folder / "warehouse.duckdb")) as connection:
             connection.execute(
                 """insert into people select 'often', 'often@people.example.org', true, 'Day' || n,
-                   ?::timestamp + to_days(n::int) + to_seconds(5) from range(4) t(n)""",
-                [world.days[0]],
+                   ?::timestamp + to_days(n::int) + to_seconds(5) from range(?) t(n)""",
+                [world.days[0], DAYS],
             )
         yield world
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("how", ["SIGTERM", "the UI"])
+@pytest.mark.parametrize("how", HOW_TO_STOP)
 def test_a_run_that_is_told_to_stop_ends_within_ten_seconds(world: DagsterWorld, how: str) -> None:
     """Mailtrap is silent about an import: the run ends, with everything recorded; the next one sends nothing twice.
 
     Ten seconds from the signal to the end that the run itself records, by the times of Dagster's events.
     """
-    day, imports = world.days[0 if how == "SIGTERM" else 1], imports_of(world)
+    day, imports = world.days[HOW_TO_STOP.index(how)], imports_of(world)
     rule = world.mailtrap("faults", SILENT)
     backfill = launched(world, day)
     until(lambda: imports_of(world) > imports, seconds=PATIENCE_SECONDS, every=0.1, what="the import")
@@ -153,10 +158,12 @@ def test_a_run_that_is_told_to_stop_ends_within_ten_seconds(world: DagsterWorld,
     if how == "SIGTERM":
         os.kill(worker, signal.SIGTERM)
     else:
-        world.graphql(TERMINATE, run=run)
+        with paused(parent_of(worker)) if "paused" in how else nullcontext():
+            threading.Thread(target=end_in_the_ui, args=[world, run]).start()
+            until(lambda: told_at(world, run, *ENDS), seconds=PATIENCE_SECONDS, what="the run ends")
     until(lambda: not started(worker), seconds=PATIENCE_SECONDS, every=0.05, what="the worker ends")
     began = told_at(world, run, "RUN_CANCELING") or began
-    ended = told_at(world, run, "RUN_FAILURE", "RUN_CANCELED")
+    ended = told_at(world, run, *ENDS)
     assert ended is not None, "the run did not record its end"
     print(f"told by {how}, the run ended after {ended - began:.1f} s")  # noqa: T201 - what make proof is for
     world.mailtrap(f"faults/{rule['id']}", method="DELETE")
@@ -165,16 +172,39 @@ def test_a_run_that_is_told_to_stop_ends_within_ten_seconds(world: DagsterWorld,
     assert ended - began < 10
 
 
+def end_in_the_ui(world: DagsterWorld, run: str) -> None:
+    """As the button does; the answer comes when the code server has one."""
+    with suppress(OSError):
+        world.graphql(TERMINATE, run=run)
+
+
+def parent_of(process_id: int) -> int:
+    """The process that started another one: of a run worker, the code server."""
+    return int(Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@contextmanager
+def paused(process_id: int) -> Iterator[None]:
+    """It lives, and does nothing."""
+    os.kill(process_id, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process_id, signal.SIGCONT)
+
+
 @pytest.mark.proof
 @pytest.mark.timeout(1800)
 def test_days_in_any_order_and_beside_each_other_end_with_the_newest(world: DagsterWorld) -> None:
     """As many single runs, newest day first: no day overwrites a newer one, and a day that is done sends nothing again."""
-    succeeded(world, *(launched(world, day) for day in reversed(world.days)))
+    days = world.days[len(HOW_TO_STOP) :]
+    succeeded(world, *(launched(world, day) for day in reversed(days)))
     often = next(e for e in contacts_of(world) if e["email"] == "often@people.example.org")
-    assert often["fields"]["first_name"] == "Day3"
-    assert len(contacts_of(world)) == 21
+    assert often["fields"]["first_name"] == f"Day{DAYS - 1}"
+    wanted = {f"person{n}@people.example.org" for n in range(DAYS * 5) if world.days[n % DAYS] in days}
+    assert len(wanted) == 20 and wanted <= {each["email"] for each in contacts_of(world)}
     imports = imports_of(world)
-    succeeded(world, *(launched(world, world.days[day]) for day in (2, 0, 3)))
+    succeeded(world, *(launched(world, days[which]) for which in (2, 0, 3)))
     assert imports_of(world) == imports, "a day that was done was sent again"
 
 
