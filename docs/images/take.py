@@ -258,7 +258,7 @@ def settle(page: Page, text: str) -> None:
 
 
 PICTURES = (
-    ("ui-graph", (1600, 1000), graph),
+    ("ui-graph", (1600, 857), graph),
     ("ui-imports", (1500, 1050), imports),
     ("ui-plots", (1500, 1150), plots),
     ("ui-launchpad", (1500, 900), launchpad),
