@@ -233,20 +233,6 @@ def partitions(page: Page, ui: str) -> None:
     settle(page, "Materialized")
 
 
-def backfill(page: Page, ui: str) -> None:
-    """What is asked before a backfill starts."""
-    page.get(f"{ui}/locations/{LOCATION}/asset-groups/history/lineage")
-    settle(page, "contact_imports")
-    page.press("//button[contains(., 'Materialize')]")
-    settle(page, "Launch")
-
-
-def automation(page: Page, ui: str) -> None:
-    """Schedules and sensors, with what they set off."""
-    page.get(f"{ui}/automation")
-    settle(page, "unfinished_imports")
-
-
 def settle(page: Page, text: str) -> None:
     """Wait until the page shows this text, and then for what follows it."""
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -263,8 +249,6 @@ PICTURES = (
     ("ui-plots", (1500, 1150), plots),
     ("ui-launchpad", (1500, 900), launchpad),
     ("ui-partitions", (1500, 900), partitions),
-    ("ui-backfill", (1500, 900), backfill),
-    ("ui-automation", (1500, 700), automation),
 )
 
 if __name__ == "__main__":
