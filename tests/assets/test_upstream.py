@@ -164,7 +164,7 @@ def test_asset_and_sync_can_be_made_in_one_run(instance: dg.DagsterInstance, tmp
     ("metadata", "place"),
     [
         ({"dagster/uri": "s3://marts/people"}, "s3://marts/people"),
-        ({"dagster/uri": "gs://marts/people/", "path": "/tmp/x.parquet"}, "gs://marts/people/"),
+        ({"dagster/uri": "gs://marts/people/", "path": "/data/x.parquet"}, "gs://marts/people/"),
         ({"path": "/exports/people.csv.gz"}, "/exports/people.csv.gz"),
         ({"path": "/dagster/storage/marts/people"}, None),
         ({"path": "/dagster/storage/people.pickle"}, None),

@@ -72,5 +72,5 @@ def test_a_store_that_lets_nobody_in_says_what_to_do(lake: Lake) -> None:
 def test_credentials_in_the_url_are_refused() -> None:
     """A URL is shown: in logs, in the repr of a lake, in the process list."""
     with pytest.raises(SettingsError, match="CONTACTS_LAKE holds credentials") as refused:
-        read({"CONTACTS_LAKE": "s3://AKIAEXAMPLE:verysecret@bucket/lake"})
-    assert "verysecret" not in str(refused.value)
+        read({"CONTACTS_LAKE": "s3://AKIAEXAMPLE:secret-thing@bucket/lake"})
+    assert "secret-thing" not in str(refused.value)

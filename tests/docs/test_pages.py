@@ -61,7 +61,7 @@ def test_every_outcome_of_a_row_is_explained() -> None:
 def test_the_documented_components_load() -> None:
     """The attributes of the page make a sync, and each type exists."""
     blocks = re.findall(r"```yaml\n(.*?)```", page("deploying.md"), re.S)
-    found = [yaml.safe_load(block) for block in blocks]
+    found = [each for each in map(yaml.safe_load, blocks) if "type" in each]
     assert [each["type"] for each in found] == [
         "pipelines.component.MailtrapAccount",
         "pipelines.component.MailtrapContactSync",
