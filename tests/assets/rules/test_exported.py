@@ -208,8 +208,8 @@ def test_a_broken_file_is_noticed_though_its_gzip_is_whole(text: str, words: str
 
 
 def test_memory_stays_flat() -> None:
-    """46 MB of rows pass through a few blocks of 1 MB (Python's memory; benchmarks measure Arrow's)."""
-    rows = 200_000
+    """92 MB of rows pass through a few blocks of 1 MB each, as many as threads are ahead (Python's memory only)."""
+    rows = 400_000
     data = gzip.compress(
         b"email,note\n" + b"".join(b"p%d@example.com,%0200d\n" % (n, n) for n in range(rows)), 1
     )
@@ -218,7 +218,7 @@ def test_memory_stays_flat() -> None:
     try:
         found = open_export(io.BytesIO(data), FIELDS)
         assert sum(batch.num_rows for batch in found.batches(rows_per_batch=20_000)) == rows
-        assert tracemalloc.get_traced_memory()[1] < 30_000_000 < found.seen.csv_bytes
+        assert tracemalloc.get_traced_memory()[1] < 60_000_000 < found.seen.csv_bytes
     finally:
         tracemalloc.stop()
 
