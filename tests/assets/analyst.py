@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,11 @@ from resources.local_mailtrap.clock import real_clock
 from resources.local_mailtrap.mailtrap import LocalMailtrap
 from resources.mailtrap.session import open_client
 from resources.store.store import open_store
-from tests.assets.driver import FORKS
 from tests.assets.ordeal import FAST
 from tests.assets.proxy import Moment, Proxy, proxied
+from tests.assets.victims import PATIENCE_SECONDS, Victims, settings_of
 from tests.assets.world import KEY
 
-PATIENCE_SECONDS = 60.0
 _STEPS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "socket.connect"}
 _NO_STEPS = (".py", ".pyc", ".so", ".pem")
 
@@ -86,7 +85,7 @@ class Desk:
     folder: Path
     mailtrap: LocalMailtrap
     proxy: Proxy
-    processes: list[BaseProcess] = field(default_factory=list)
+    victims: Victims
 
     @property
     def lake(self) -> Lake:
@@ -97,49 +96,17 @@ class Desk:
         self, *, wanted: Wanted = EVERYONE, wait_seconds: float = 60.0, dies_at: int = 0
     ) -> BaseProcess:
         """Start a taking."""
-        environ = {
-            "MAILTRAP_API_TOKEN": self.mailtrap.token,
-            "MAILTRAP_ACCOUNT_ID": str(self.mailtrap.account.id),
-            "MAILTRAP_API_URL": self.proxy.url,
-            "MAILTRAP_DOWNLOAD_HOSTS": self.proxy.url.partition("://")[2],
-            "MAILTRAP_CONTACTS_LIMIT": "1000000/1",
-            "MAILTRAP_TOKEN_LIMIT": "1000000/1",
-            "CONTACTS_HOME": str(self.folder),
-            "CONTACTS_KEY": KEY,
-            "CONTACTS_POLL_SECONDS": "0.02",
-        }
+        environ = settings_of(self.folder, self.mailtrap, self.proxy, key=KEY)
         errand = Errand(environ=environ, wanted=wanted, wait_seconds=wait_seconds, dies_at=dies_at)
-        process: BaseProcess = FORKS.Process(target=work, args=(errand,), daemon=True)
-        process.start()
-        self.processes.append(process)
-        return process
-
-    def end(self, process: BaseProcess) -> int:
-        """Its exit code; it must come soon."""
-        process.join(PATIENCE_SECONDS)
-        assert not process.is_alive(), "a taking does not end"
-        return int(process.exitcode or 0)
+        return self.victims.begin(work, errand)
 
     def take(self, **options: Any) -> int:
         """A taking from beginning to end."""
-        return self.end(self.begin(**options))
+        return self.victims.end(self.begin(**options))
 
     def killed_at_request(self, at: int, when: Moment) -> bool:
         """A taking that is killed at a request; False when it had fewer."""
-        victims: list[BaseProcess] = []
-
-        def kill() -> None:
-            while not victims:
-                time.sleep(0.001)
-            os.kill(victims[0].pid or 0, signal.SIGKILL)
-            victims[0].join(PATIENCE_SECONDS)
-
-        self.proxy.arm(kill, at=at, when=when)
-        victims.append(self.begin())
-        code = self.end(victims[0])
-        self.proxy.arm(lambda: None, at=0, when="before")
-        assert code in (0, -signal.SIGKILL), f"a taking that was not killed ended with {code}"
-        return code != 0
+        return self.victims.killed_at_request(self.begin, at=at, when=when)
 
     def killed_at_step(self, number: int) -> bool:
         """A taking that dies at a step on the disk; False when it had fewer."""
@@ -172,14 +139,12 @@ def desk(folder: Path, *, people: int = 40, lists: int = 1) -> Iterator[Desk]:
     names = [f"List {number}" for number in range(lists)]
     mailtrap.seed({"lists": names, "contacts": contacts(people, names)})
     with mailtrap.running(), proxied(mailtrap.api_origin, storage=mailtrap.storage_origin) as proxy:
-        made = Desk(folder, mailtrap, proxy)
+        made = Desk(folder, mailtrap, proxy, Victims(proxy))
         try:
             assert made.take() == 0
             yield made
         finally:
-            for process in made.processes:
-                process.kill()
-                process.join(PATIENCE_SECONDS)
+            made.victims.bury()
 
 
 def contacts(count: int, lists: list[str], *, first: int = 0) -> list[dict[str, Any]]:

@@ -118,7 +118,7 @@ class Chaos:
                 self.made_good(scene)
 
     def _killed_after(self, scene: Ordeal, seconds: float) -> None:
-        scene.proxy.arm(lambda: None, at=0, when="before")
+        scene.proxy.disarm()
         process = scene.begin()
         time.sleep(seconds)
         self.again["cut off while sending"] += any("imports" in each for each in scene.proxy.seen)
@@ -143,10 +143,10 @@ class Chaos:
             victim = self._stop_at(scene, at)
             began = time.monotonic()
             if taken_over:
-                assert scene.end(scene.begin()) == 0
+                assert scene.victims.end(scene.begin()) == 0
             time.sleep(max(0.0, STOPPED_SECONDS - (time.monotonic() - began)))
             os.kill(victim.pid, signal.SIGCONT)
-            code = scene.end(victim)
+            code = scene.victims.end(victim)
             assert (code != 0) == taken_over, (
                 "a run whose lease was taken ended well, or one that kept it did not"
             )
@@ -155,15 +155,15 @@ class Chaos:
     def _frozen(self, number: int, seconds: float) -> None:
         """At any moment, also while it holds the database: the other run waits, or says that it could not."""
         with self.scene(f"frozen {number}") as scene:
-            scene.proxy.arm(lambda: None, at=0, when="before")
+            scene.proxy.disarm()
             victim = scene.begin()
             time.sleep(seconds)
             os.kill(victim.pid or 0, signal.SIGSTOP)
             began = time.monotonic()
-            assert scene.end(scene.begin()) in (0, 4)
+            assert scene.victims.end(scene.begin()) in (0, 4)
             time.sleep(max(0.0, STOPPED_SECONDS - (time.monotonic() - began)))
             os.kill(victim.pid or 0, signal.SIGCONT)
-            scene.end(victim)
+            scene.victims.end(victim)
             self.made_good(scene)
 
     def terminated(self) -> None:
@@ -176,7 +176,7 @@ class Chaos:
                 time.sleep(0.2)
                 victim.terminate()
                 began = time.monotonic()
-                code = scene.end(victim)
+                code = scene.victims.end(victim)
                 self.slowest_end_seconds = max(self.slowest_end_seconds, time.monotonic() - began)
                 assert code != 0 and time.monotonic() - began < 10
                 scene.killed.append(f"run-{scene.runs}")
@@ -196,13 +196,13 @@ class Chaos:
         days = {f"2026-01-0{n}": people(20, first=200 + 20 * n, day=n) for n in (1, 2, 3)}
         for killed in (None, 0, 1, 2):
             with self.scene(f"together {killed}") as scene:
-                scene.proxy.arm(lambda: None, at=0, when="before")
+                scene.proxy.disarm()
                 runs = [scene.begin({day: rows}) for day, rows in days.items()]
                 if killed is not None:
                     time.sleep(0.8)
                     runs[killed].kill()
                     scene.killed.append("")
-                codes = [scene.end(each) for each in runs]
+                codes = [scene.victims.end(each) for each in runs]
                 assert all(code == 0 for n, code in enumerate(codes) if n != killed), codes
                 for day, rows in days.items():
                     assert scene.run({day: rows}) == 0
@@ -220,7 +220,7 @@ class Chaos:
         found.append(scene.begin())
         assert scene.proxy.struck.wait(30)
         time.sleep(0.1)
-        scene.proxy.arm(lambda: None, at=0, when="before")
+        scene.proxy.disarm()
         scene.killed.append(f"run-{scene.runs}")
         return found[0]
 

@@ -10,10 +10,9 @@ import os
 import shutil
 import signal
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -35,9 +34,9 @@ from resources.mailtrap.client import MailtrapClient
 from resources.mailtrap.session import open_client
 from resources.store.store import Store, open_store
 from tests.assets import test_events
-from tests.assets.driver import FORKS
-from tests.assets.ordeal import FAST, FIELDS, PATIENCE_SECONDS
+from tests.assets.ordeal import FAST, FIELDS
 from tests.assets.proxy import Moment, Proxy, proxied
+from tests.assets.victims import Victims, settings_of
 from tests.assets.world import KEY, ROWS, SYNC, Row, people, step_by_step
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -179,62 +178,38 @@ class Scene:
     home: Path
     mailtrap: LocalMailtrap
     proxy: Proxy
+    victims: Victims
     runs: int = 0
     steps: int = 0
-    processes: list[BaseProcess] = field(default_factory=list)
 
     @property
     def environ(self) -> dict[str, str]:
         """The settings of its processes."""
-        return {
-            "MAILTRAP_API_TOKEN": self.mailtrap.token,
-            "MAILTRAP_ACCOUNT_ID": str(self.mailtrap.account.id),
-            "MAILTRAP_API_URL": self.proxy.url,
-            "MAILTRAP_DOWNLOAD_HOSTS": self.mailtrap.storage_origin.partition("://")[2],
-            "MAILTRAP_CONTACTS_LIMIT": "1000000/1",
-            "MAILTRAP_TOKEN_LIMIT": "1000000/1",
-            "MAILTRAP_SUPPRESSIONS_LIMIT": "1000000/1",
-            "CONTACTS_HOME": str(self.home),
-            "CONTACTS_KEY": KEY,
-            "CONTACTS_POLL_SECONDS": "0.02",
-        }
+        return settings_of(self.home, self.mailtrap, self.proxy, key=KEY)
 
     def run(self, deed: str, *, dies_at: int = 0) -> int:
         """A process that nothing strikes, unless it dies at a step; its exit code."""
-        self.proxy.arm(lambda: None, at=0, when="before")
-        return self._end(self._begin(deed, dies_at=dies_at))
+        self.proxy.disarm()
+        code = self.victims.end(self._begin(deed, dies_at=dies_at))
+        with contextlib.suppress(OSError, ValueError):
+            self.steps = int(self._counted.read_text())
+        return code
 
     def run_killed(self, deed: str, *, at: int, when: Moment) -> bool:
         """A process that is killed at its n-th request; False when it had fewer."""
-        victims: list[BaseProcess] = []
+        return self.victims.killed_at_request(lambda: self._begin(deed), at=at, when=when)
 
-        def kill() -> None:
-            while not victims:
-                time.sleep(0.001)
-            victims[0].kill()
-            victims[0].join(PATIENCE_SECONDS)
-
-        self.proxy.arm(kill, at=at, when=when)
-        victims.append(self._begin(deed))
-        return self._end(victims[0]) == -signal.SIGKILL
+    @property
+    def _counted(self) -> Path:
+        return self.home.with_name("steps")
 
     def _begin(self, deed: str, *, dies_at: int = 0) -> BaseProcess:
         self.runs += 1
         errand = Errand(
             environ=self.environ, deed=deed, run_id=f"{deed}-{self.runs}", dies_at=dies_at,
-            count_to=self.home.with_name("steps"),
+            count_to=self._counted,
         )  # fmt: skip
-        process: BaseProcess = FORKS.Process(target=work, args=(errand,), daemon=True)
-        process.start()
-        self.processes.append(process)
-        return process
-
-    def _end(self, process: BaseProcess) -> int:
-        process.join(PATIENCE_SECONDS)
-        assert not process.is_alive(), "a process does not end"
-        with contextlib.suppress(OSError, ValueError):
-            self.steps = int(self.home.with_name("steps").read_text())
-        return int(process.exitcode or 0)
+        return self.victims.begin(work, errand)
 
     @contextlib.contextmanager
     def store(self) -> Iterator[Store]:
@@ -297,7 +272,7 @@ def scene(home: Path, *, begun: Path | None = None) -> Iterator[Scene]:
     mailtrap.turn(**FAST)
     mailtrap.seed({"lists": ["Newsletter"], "fields": FIELDS})
     with mailtrap.running(), proxied(mailtrap.api_origin) as proxy:
-        found = Scene(home, mailtrap, proxy)
+        found = Scene(home, mailtrap, proxy, Victims(proxy))
         if begun is None:
             assert found.run("tell") == 0
         else:
@@ -320,6 +295,4 @@ def scene(home: Path, *, begun: Path | None = None) -> Iterator[Scene]:
         try:
             yield found
         finally:
-            for process in found.processes:
-                process.kill()
-                process.join(PATIENCE_SECONDS)
+            found.victims.bury()

@@ -3,13 +3,11 @@
 Same steps and settings as the command, without Dagster's start.
 """
 
-import multiprocessing
 import resource
 import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 from assets.delivery import Timing
@@ -18,19 +16,6 @@ from resources.errors import ConnectorError
 from resources.mailtrap.session import open_client
 from resources.store.store import open_store
 from tests.assets.world import Row, step_by_step
-
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [
-        "tests.assets.driver",
-        # What a run imports only when it first needs it, and what would cost each of them half a second.
-        "sqlalchemy.dialects.sqlite",
-        "hypothesis.extra.pandas",
-        "pandera.accessors",
-        "pandera.backends.pandas.register",
-        "encodings.idna",
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +29,6 @@ class Errand:
     lease_seconds: float = 60.0
     file_bytes: int = 0
     """The size beyond which no file may grow: a disk that is full."""
-
-
-def start(errand: Errand) -> BaseProcess:
-    """Begin."""
-    process: BaseProcess = FORKS.Process(target=work, args=(errand,), daemon=True)
-    process.start()
-    return process
 
 
 def work(errand: Errand) -> None:

@@ -4,10 +4,7 @@ Belongs here: the scene (people told before, then changed, new and gone), its di
 """
 
 import json
-import os
 import shutil
-import signal
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +19,9 @@ from resources.journal import Journal, open_journal
 from resources.lake import Lake
 from resources.local_mailtrap.clock import real_clock
 from resources.local_mailtrap.mailtrap import LocalMailtrap
-from resources.process import started
-from tests.assets.driver import Errand, start
+from tests.assets.driver import Errand, work
 from tests.assets.proxy import Moment, Proxy, proxied
+from tests.assets.victims import Victims, settings_of
 from tests.assets.world import KEY, SYNC, Row, people
 
 BEFORE = people(40)
@@ -41,7 +38,6 @@ FAST = {
     "contacts_limit": 1_000_000,
     "suppressions_limit": 1_000_000,
 }
-PATIENCE_SECONDS = 180.0
 
 
 @dataclass(slots=True)
@@ -51,24 +47,16 @@ class Ordeal:
     folder: Path
     mailtrap: LocalMailtrap
     proxy: Proxy
+    victims: Victims
     runs: int = 0
     poll_seconds: float = 0.02
     killed: list[str] = field(default_factory=list)
-    processes: list[BaseProcess] = field(default_factory=list)
 
     @property
     def environ(self) -> dict[str, str]:
         """The settings of its runs."""
         return {
-            "MAILTRAP_API_TOKEN": self.mailtrap.token,
-            "MAILTRAP_ACCOUNT_ID": str(self.mailtrap.account.id),
-            "MAILTRAP_API_URL": self.proxy.url,
-            "MAILTRAP_DOWNLOAD_HOSTS": self.mailtrap.storage_origin.partition("://")[2],
-            "MAILTRAP_CONTACTS_LIMIT": "1000000/1",
-            "MAILTRAP_TOKEN_LIMIT": "1000000/1",
-            "MAILTRAP_SUPPRESSIONS_LIMIT": "1000000/1",
-            "CONTACTS_HOME": str(self.folder),
-            "CONTACTS_KEY": KEY,
+            **settings_of(self.folder, self.mailtrap, self.proxy, key=KEY),
             "CONTACTS_ROWS_PER_PAYLOAD": "8",
             "CONTACTS_POLL_SECONDS": str(self.poll_seconds),
         }
@@ -80,42 +68,19 @@ class Ordeal:
         errand = Errand(
             environ=self.environ, sync=MIRROR, rows=by_partition, run_id=f"run-{self.runs}", **more
         )
-        process = start(errand)
-        self.processes.append(process)
-        return process
-
-    def end(self, process: BaseProcess) -> int:
-        """Its exit code; it must come soon."""
-        process.join(PATIENCE_SECONDS)
-        assert not process.is_alive(), "a run does not end"
-        return int(process.exitcode or 0)
+        return self.victims.begin(work, errand)
 
     def run(self, rows: list[Row] | dict[str, list[Row]] = AFTER, **more: Any) -> int:
         """A run that nothing strikes."""
-        self.proxy.arm(lambda: None, at=0, when="before")
-        return self.end(self.begin(rows, **more))
+        self.proxy.disarm()
+        return self.victims.end(self.begin(rows, **more))
 
     def run_killed(self, *, at: int, when: Moment, matching: str = "") -> bool:
         """A run that is killed at a request; False when it had fewer."""
-        victims: list[BaseProcess] = []
-
-        def kill() -> None:
-            while not victims:
-                time.sleep(0.001)
-            os.kill(victims[0].pid or 0, signal.SIGKILL)
-            while started(
-                victims[0].pid or 0
-            ):  # joining here too would take the exit code from who waits below
-                time.sleep(0.001)
-
-        self.proxy.arm(kill, at=at, when=when, matching=matching)
-        victims.append(self.begin())
-        code = self.end(victims[0])
-        if code != -signal.SIGKILL:
-            assert code == 0, f"a run that was not killed ended with {code}"
-            return False
-        self.killed.append(f"run-{self.runs}")
-        return True
+        killed = self.victims.killed_at_request(self.begin, at=at, when=when, matching=matching)
+        if killed:
+            self.killed.append(f"run-{self.runs}")
+        return killed
 
     def journal(self) -> Journal:
         """The records; close them."""
@@ -195,7 +160,7 @@ def ordeal(folder: Path, *, begun: Path | None = None) -> Iterator[Ordeal]:
     mailtrap.turn(**FAST)
     mailtrap.seed({"lists": ["Newsletter"], "fields": FIELDS})
     with mailtrap.running(), proxied(mailtrap.api_origin) as proxy:
-        scene = Ordeal(folder, mailtrap, proxy)
+        scene = Ordeal(folder, mailtrap, proxy, Victims(proxy))
         if begun is not None:
             shutil.copytree(begun, folder)
             mailtrap.seed({"contacts": TOLD_BEFORE})
@@ -206,9 +171,7 @@ def ordeal(folder: Path, *, begun: Path | None = None) -> Iterator[Ordeal]:
         try:
             yield scene
         finally:
-            for process in scene.processes:
-                process.kill()
-                process.join(PATIENCE_SECONDS)
+            scene.victims.bury()
 
 
 FIELDS = [

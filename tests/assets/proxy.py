@@ -37,6 +37,10 @@ class Proxy:
         self.seen.clear()
         self.struck.clear()
 
+    def disarm(self) -> None:
+        """Strike at none."""
+        self.arm(lambda: None, at=0, when="before")
+
     def _is_due(self, line: str) -> bool:
         with self.lock:
             if self.matching in line:

@@ -76,7 +76,7 @@ def test_two_analysts_at_once_are_both_served(scene: Desk) -> None:
     before = grown(scene)
     scene.mailtrap.turn(export_start_seconds=0.3)
     both = [scene.begin(wanted=Wanted(membership=False)), scene.begin(wanted=Wanted(status="subscribed"))]
-    assert [scene.end(each) for each in both] == [0, 0]
+    assert [scene.victims.end(each) for each in both] == [0, 0]
     scene.mailtrap.turn(export_start_seconds=0.0)
     assert scene.people() == before + 2 and scene.leftovers() == []
     assert [each for each in scene.mailtrap.journal.entries if each.status == 422] == []
