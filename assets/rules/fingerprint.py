@@ -12,7 +12,7 @@ from assets.rules import cells
 from assets.rules.keyed_hash import keyed_hashes
 from assets.rules.sync import Sync
 
-VERSION = "2"
+VERSION = "3"
 _UNIT, _NOTHING, _GROUP = "\x1f", "\x1e", "\x1d"
 """No accepted value holds a control character, so that these keep values apart."""
 
@@ -25,7 +25,7 @@ def fingerprints(contacts: pa.Table, *, sync: Sync, key: bytes) -> cells.Array:
     if not parts:
         parts.append(pa.repeat("", contacts.num_rows))
     told = pc.binary_join_element_wise(*parts, _UNIT, null_handling="replace", null_replacement=_NOTHING)
-    return pa.array(keyed_hashes(told, _key_of(sync, key))[:, 0])
+    return pa.array(keyed_hashes(told, _key_of(sync, key), words=1)[:, 0])
 
 
 def _key_of(sync: Sync, key: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""SipHash-2-4-128 word by word, as its paper writes it: what the hash of a column is compared with."""
+"""SipHash-2-4 word by word, as its paper writes it, and what pandas makes of it: what the hash of a column is compared with."""
 
 import hashlib
 import uuid
@@ -10,10 +10,10 @@ def _turned(word: int, by: int) -> int:
     return ((word << by) | (word >> (64 - by))) & MASK
 
 
-def siphash(message: bytes, key: bytes) -> bytes:
+def siphash(message: bytes, key: bytes) -> int:
     """One message under a key of 16 bytes."""
     low, high = int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little")
-    a, b = low ^ 0x736F6D6570736575, high ^ 0x646F72616E646F6D ^ 0xEE
+    a, b = low ^ 0x736F6D6570736575, high ^ 0x646F72616E646F6D
     c, d = low ^ 0x6C7967656E657261, high ^ 0x7465646279746573
 
     def mix(rounds: int) -> None:
@@ -34,20 +34,26 @@ def siphash(message: bytes, key: bytes) -> bytes:
         d ^= word
         mix(2)
         a ^= word
-    halves = []
-    for end in (0xEE, 0xDD):
-        if end == 0xEE:
-            c ^= end
-        else:
-            b ^= end
-        mix(4)
-        halves.append((a ^ b ^ c ^ d).to_bytes(8, "little"))
-    return b"".join(halves)
+    c ^= 0xFF
+    mix(4)
+    return a ^ b ^ c ^ d
+
+
+def spread(word: int) -> int:
+    """What pandas does to every hash: each word still stands for one other."""
+    word ^= word >> 30
+    word = word * 0xBF58476D1CE4E5B9 & MASK
+    word ^= word >> 27
+    word = word * 0x94D049BB133111EB & MASK
+    return word ^ word >> 31
+
+
+def words(cell: bytes, key: bytes, count: int) -> list[int]:
+    """The words of a cell's hash."""
+    keys = hashlib.blake2b(key, digest_size=16 * count).digest()
+    return [spread(siphash(cell, keys[16 * place : 16 * place + 16])) for place in range(count)]
 
 
 def person(text: str, key: bytes) -> uuid.UUID:
-    """The hash of an address under CONTACTS_KEY; texts longer than any address have BLAKE2b."""
-    cell, short_key = text.encode(), hashlib.blake2b(key, digest_size=16).digest()
-    if len(cell) > 1_024:
-        return uuid.UUID(bytes=hashlib.blake2b(cell, key=short_key, digest_size=16).digest())
-    return uuid.UUID(bytes=siphash(cell, short_key))
+    """The hash of an address under CONTACTS_KEY."""
+    return uuid.UUID(bytes=b"".join(word.to_bytes(8, "little") for word in words(text.encode(), key, 2)))
