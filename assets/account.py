@@ -24,7 +24,7 @@ from pydantic import Field as Described
 from assets import metadata
 from assets.export_jobs import ExportJobs, Patience, Ready
 from assets.failures import told_to_dagster
-from assets.rules import cells, comparison
+from assets.rules import cells, comparison, hash_text
 from assets.rules.address import hash_addresses, persons
 from assets.rules.exported import open_export
 from assets.rules.traces import People, is_of
@@ -52,7 +52,7 @@ _CANNOT_REFRESH = (UnavailableError, UnfinishedError, JournalError)
 
 SUPPRESSIONS_SCHEMA = pa.schema(
     [
-        ("address_hash", pa.uuid()),
+        ("address_hash", hash_text.TEXT),
         ("id", pa.string()),
         ("email", pa.string()),
         ("type", pa.string()),
@@ -62,6 +62,7 @@ SUPPRESSIONS_SCHEMA = pa.schema(
     ]
 )
 PEOPLE_SCHEMA = pa.schema([("address_hash", pa.uuid()), ("email", pa.string()), ("status", pa.string())])
+UNSUBSCRIBED_SCHEMA = PEOPLE_SCHEMA.set(0, pa.field("address_hash", hash_text.TEXT))
 _LISTS_SCHEMA = pa.schema([("id", pa.int64()), ("name", pa.string())])
 _FIELDS_SCHEMA = pa.schema(
     [("id", pa.int64()), ("name", pa.string()), ("merge_tag", pa.string()), ("data_type", pa.string())]
@@ -177,12 +178,14 @@ class _Account:
 
     def _write_people(self, target: str, *, status: Literal["unsubscribed"] | None) -> _Freshness:
         fields = self.client.fields()
+        schema = UNSUBSCRIBED_SCHEMA if status else PEOPLE_SCHEMA
 
         def read(path: Path, ready: Ready) -> _Freshness:
             facts = {"taken_at": ready.asked_at.isoformat(), "export_id": str(ready.id)}
-            with path.open("rb") as stream, self.lake.writer(target, PEOPLE_SCHEMA, metadata=facts) as sink:
+            with path.open("rb") as stream, self.lake.writer(target, schema, metadata=facts) as sink:
                 for batch in open_export(stream, fields, status=status).batches():
-                    sink.write(self._people(batch, status=status))
+                    rows = self._people(batch, status=status)
+                    sink.write(_with_text(rows) if status else rows)
             return _Freshness(ready.asked_at)
 
         jobs = ExportJobs(self.client, self.lake, self.journal, self.patience)
@@ -222,7 +225,7 @@ class _Account:
         return self._without_erased(
             pa.table(
                 [
-                    self._hashes(emails),
+                    hash_text.as_text(self._hashes(emails)),
                     pa.array([each.id for each in page], pa.string()),
                     emails,
                     *(
@@ -274,6 +277,11 @@ class _Account:
             "whole_at": fresh.whole_at.isoformat() if fresh.whole_at else None,
         }
         self.lake.write_bytes(_stamp_of(path), json.dumps(facts).encode())
+
+
+def _with_text(rows: pa.Table) -> pa.Table:
+    """What people read with tools of their own has its hashes as text."""
+    return rows.set_column(0, UNSUBSCRIBED_SCHEMA.field(0), hash_text.as_text(rows["address_hash"]))
 
 
 def _account_of(client: MailtrapClient, store: Store, *, now: datetime | None = None) -> _Account:

@@ -120,9 +120,12 @@ def _views(lake: Lake) -> Iterator[tuple[str, str]]:
         told = any(each.split("/")[1:2] == [EVIDENCE] for each in files)
         yield "status_changes", changes_sql(history, evidence if told else NOBODY_TOLD)
     if any("/rejections/" in each for each in files):
-        yield "rejections", _with_sync(f"{root}/*/rejections/*.parquet")
+        yield (
+            "rejections",
+            _with_sync(root, "rejections/**/*.parquet"),
+        )  # Mailtrap's own lie in a folder below
     if any("/drift/" in each for each in files):
-        yield "drift", _with_sync(f"{root}/*/drift/latest.parquet")
+        yield "drift", _with_sync(root, "drift/latest.parquet")
     if any(each.startswith("summaries/") for each in files):
         yield (
             "runs",
@@ -130,11 +133,11 @@ def _views(lake: Lake) -> Iterator[tuple[str, str]]:
         )
 
 
-def _with_sync(pattern: str) -> str:
-    """The tables of all syncs as one, with the name of the sync."""
+def _with_sync(root: Path, tables: str) -> str:
+    """The tables of all syncs as one, with the name of the sync: the folder right below the lake."""
     return f"""
-        select parse_path(filename)[-3] as sync, * exclude (filename)
-        from read_parquet({quoted(pattern)}, union_by_name = true, filename = true)
+        select string_split(filename[{len(f"{root}/") + 1}:], '/')[1] as sync, * exclude (filename)
+        from read_parquet({quoted(f"{root}/*/{tables}")}, union_by_name = true, filename = true)
     """
 
 

@@ -166,7 +166,7 @@ def offer_again(store: Store, sync: Sync, path: str, *, states: set[str]) -> int
             select told.* replace (case when found.state = 'missing' then null else xor(told.fingerprint, 1::ubigint) end as fingerprint)
             from ({comparison.told_sql(told)}) told
             join read_parquet({report}) found
-              on found.address_hash = told.address_hash and found.import_id is not distinct from told.import_id
+              on found.address_hash::uuid = told.address_hash and found.import_id is not distinct from told.import_id
             where found.state in ({named}) and told.fingerprint is not null
         """
         for batch in connection.sql(query).to_arrow_reader(100_000):

@@ -261,7 +261,7 @@ def pending(
             ("unsubscribed", withheld.unsubscribed),
         )
         whens = " ".join(
-            f"when here._address_hash in (select address_hash from read_parquet({comparison.quoted(str(path))}) "
+            f"when here._address_hash in (select address_hash::uuid from read_parquet({comparison.quoted(str(path))}) "
             f"where address_hash is not null) then '{name}'"
             for name, paths in groups
             for path in paths

@@ -16,7 +16,7 @@ from assets import metadata
 from assets.account import SUPPRESSIONS, UNSUBSCRIBED
 from assets.failures import told_to_dagster
 from assets.freshness import freshness_of_takings
-from assets.rules import comparison
+from assets.rules import comparison, hash_text
 from assets.steady import steady
 from resources.lake import Lake
 from resources.store.store import Store
@@ -25,7 +25,7 @@ from resources.warehouses.write_back import WriteBack
 OPT_OUTS = "mailtrap/opt_outs/latest.parquet"
 SCHEMA = pa.schema(
     [
-        ("address_hash", pa.uuid()),
+        ("address_hash", hash_text.TEXT),
         ("email", pa.string()),
         ("reason", pa.string()),  # unsubscribed, or the type of a suppression
         ("since", pa.timestamp("us", tz="UTC")),  # as Mailtrap says; null where it does not
@@ -89,20 +89,22 @@ def keep(lake: Lake, *, now: datetime) -> int:
             local = stack.enter_context(lake.local(path))
             return f"select {columns} from read_parquet({comparison.quoted(str(local))})"
 
-        nobody = "null::uuid as address_hash, null::varchar as email"
+        nobody = "null::varchar as address_hash, null::varchar as email"
         told = "null::varchar as reason, null::timestamptz as since"
         people = read(
             UNSUBSCRIBED,
-            "address_hash, email, 'unsubscribed' as reason, null::timestamptz as since",
+            "address_hash::varchar as address_hash, email, 'unsubscribed' as reason, null::timestamptz as since",
             f"{nobody}, {told}",
         )
         listed = read(
             SUPPRESSIONS,
-            "address_hash, email, coalesce(type, 'suppressed') as reason, created_at as since",
+            "address_hash::varchar as address_hash, email, coalesce(type, 'suppressed') as reason, created_at as since",
             f"{nobody}, {told}",
         )
         seen = "null::timestamptz as first_seen, null::timestamptz as last_seen, null::boolean as active"
-        former = read(OPT_OUTS, "*", f"{nobody}, {told}, {seen}")
+        former = read(
+            OPT_OUTS, "* replace (address_hash::varchar as address_hash)", f"{nobody}, {told}, {seen}"
+        )
         moment = comparison.as_utc(now)
         query = f"""
             with now as (

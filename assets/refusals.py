@@ -14,14 +14,14 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assets.rules import comparison
+from assets.rules import comparison, hash_text
 from resources.errors import LakeError
 from resources.lake import Lake
 
 SCHEMA = pa.schema(
     [
         ("source_key", pa.string()),
-        ("address_hash", pa.uuid()),
+        ("address_hash", hash_text.TEXT),
         ("fingerprint", pa.uint64()),
         ("partition", pa.string()),
         ("column", pa.string()),
@@ -67,9 +67,9 @@ def write_refusals(
     rows = [
         {
             "source_key": each.source_key,
-            "address_hash": each.address_hash.bytes
-            if isinstance(each.address_hash, UUID)
-            else each.address_hash,
+            "address_hash": str(
+                each.address_hash if isinstance(each.address_hash, UUID) else UUID(bytes=each.address_hash)
+            ),
             "fingerprint": each.fingerprint,
             "partition": each.partition,
             "column": each.column or None,
@@ -108,7 +108,11 @@ def standing(
 def _read(lake: Lake, path: str, *, version: str) -> Iterator[pa.RecordBatch]:
     try:
         if lake.metadata(path).get(_VERSION) == version:
-            yield from lake.read(path)
+            for batch in lake.read(path):
+                texts = hash_text.as_text(batch["address_hash"])  # an older file has UUIDs
+                yield batch.set_column(
+                    SCHEMA.get_field_index("address_hash"), SCHEMA.field("address_hash"), texts
+                )
     except LakeError:
         if lake.exists(path):
             raise  # else a run beside this one has just carried them over: at worst they are offered once more

@@ -141,9 +141,11 @@ def still_refused(
     """Of former refusals, each once, those that still stand: of values accepted as they were, and not offered again."""
     here = f"""
         select 1 from {_files(accepted)} here
-        where here._address_hash = former.address_hash and here._fingerprint = former.fingerprint
+        where here._address_hash = former.address_hash::uuid and here._fingerprint = former.fingerprint
     """
-    again = f"select 1 from {_files([offered])} offered where offered.address_hash = former.address_hash"
+    again = (
+        f"select 1 from {_files([offered])} offered where offered.address_hash = former.address_hash::uuid"
+    )
     query = f"""
         select distinct * from {_files([former])} former
         where {f"exists ({here})" if accepted else "true"} and not exists ({again})
@@ -313,7 +315,7 @@ def _withheld(withheld: Withheld) -> str:
         (Change.unsubscribed, withheld.unsubscribed),
     )
     each = [
-        f"select address_hash, {change:d} as change from read_parquet({quoted(str(path))})"
+        f"select address_hash::uuid as address_hash, {change:d} as change from read_parquet({quoted(str(path))})"
         for change, paths in groups
         for path in paths
     ]
@@ -347,7 +349,7 @@ def _when_new(mode: Mode) -> str:
 def _unless_refused(refused: Path | None) -> str:
     if refused is None:
         return "change"
-    known = f"select address_hash, fingerprint from {_files([refused])}"
+    known = f"select address_hash::uuid, fingerprint from {_files([refused])}"
     return f"""
         (case when change in ({Change.new:d}, {Change.changed:d}) and (address_hash, fingerprint) in ({known})
               then {Change.refused:d} else change end)::utinyint
@@ -374,7 +376,7 @@ def _hashes(paths: Sequence[Path]) -> str:
     if not paths:
         return f"select address_hash from ({_nobody()})"
     each = (
-        f"select columns('^_?address_hash$') as address_hash from read_parquet({quoted(str(path))})"
+        f"select columns('^_?address_hash$')::uuid as address_hash from read_parquet({quoted(str(path))})"
         for path in paths
     )
     return f"select address_hash from ({' union all '.join(each)}) where address_hash is not null"

@@ -19,6 +19,7 @@ from assets.rules import cells
 from assets.rules.address import hash_addresses, persons
 from assets.rules.consent import No
 from assets.rules.examples import as_contacts
+from assets.rules.hash_text import as_text
 from assets.rules.judgement import NO_CONSENT, Judged, accepted_schema, judge
 from assets.rules.rejection import REJECTIONS, Reason
 from assets.rules.schemas import contact_schema
@@ -97,7 +98,8 @@ def _write(
         ("times_seen", pa.repeat(1, told.num_rows)),
     ):
         told = told.append_column(name, values)
-    rejections.write(told.select(REJECTIONS.names).cast(REJECTIONS))
+    held = {name: as_text(told[name]) for name in REJECTIONS.names}
+    rejections.write(pa.table(held).cast(REJECTIONS))
     hashes, names = extra
     where = pa.array(fresh)
     accepted.write(

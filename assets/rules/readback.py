@@ -13,6 +13,7 @@ from typing import Literal
 import duckdb
 import pyarrow as pa
 
+from assets.rules import hash_text
 from assets.rules.comparison import Told, quoted, told_sql
 from assets.rules.sync import FieldRule
 
@@ -21,7 +22,7 @@ STATES: tuple[State, ...] = ("applied", "differs", "missing", "unsubscribed", "o
 LISTS = "lists"
 FOUND_SCHEMA = pa.schema(
     [
-        ("address_hash", pa.uuid()),
+        ("address_hash", hash_text.TEXT),
         ("state", pa.string()),
         ("differing", pa.list_(pa.string())),
         (
@@ -75,7 +76,8 @@ def read_back(connection: duckdb.DuckDBPyConnection, evidence: Evidence) -> Iter
         from compared
         union all by name ({_left_out(evidence)})
     """
-    for batch in connection.sql(query).to_arrow_reader(100_000):
+    told = f"select * replace (address_hash::varchar as address_hash) from ({query})"
+    for batch in connection.sql(told).to_arrow_reader(100_000):
         yield from pa.Table.from_batches([batch]).select(FOUND_SCHEMA.names).cast(FOUND_SCHEMA).to_batches()
 
 

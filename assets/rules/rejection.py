@@ -11,6 +11,8 @@ from enum import Enum
 
 import pyarrow as pa
 
+from assets.rules import hash_text
+
 MOMENT = pa.timestamp("us", tz="UTC")
 
 
@@ -105,7 +107,7 @@ REMEDIES = pa.array([reason.value.remedy for reason in REASONS])
 REJECTIONS = pa.schema(
     [
         pa.field("source_key", pa.string()),
-        pa.field("address_hash", pa.uuid()),
+        pa.field("address_hash", hash_text.TEXT),
         pa.field("column", pa.string()),
         pa.field("rule", pa.string()),
         pa.field("reason", pa.string()),
@@ -115,6 +117,6 @@ REJECTIONS = pa.schema(
         pa.field("first_seen", MOMENT),
         pa.field("last_seen", MOMENT),
         pa.field("times_seen", pa.int64()),
-        pa.field("row_fingerprint", pa.uuid()),
+        pa.field("row_fingerprint", hash_text.TEXT),
     ]
 )

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from assets.rules import cells
 from assets.rules.duplicates import Spool
+from assets.rules.hash_text import as_text
 from assets.rules.moments import microseconds
 from assets.rules.rejection import MOMENT, REJECTIONS
 
@@ -37,6 +38,7 @@ class Seen:
         held["first_seen"] = pa.array(first).cast(MOMENT)
         held["last_seen"] = pa.array(np.full(len(rows), today)).cast(MOMENT)
         held["times_seen"] = pa.array(times + 1)
+        held |= {name: as_text(held[name]) for name in ("address_hash", "row_fingerprint")}
         return pa.table([held[name] for name in REJECTIONS.names], schema=REJECTIONS)
 
 
@@ -51,7 +53,8 @@ def before(
     columns = "source_key, row_fingerprint" if by_key else "row_fingerprint"
     query = f"""select _row, first, times from refused join (
         select {columns}, epoch_us(min(first_seen)) as first, max(times_seen) as times
-        from read_parquet('{quoted}') group by {columns}) using ({columns})"""
+        from (select * replace (row_fingerprint::uuid as row_fingerprint) from read_parquet('{quoted}'))
+        group by {columns}) using ({columns})"""
     for batch in connection.sql(query).to_arrow_reader(_ROWS_PER_READ):
         rows, first, times = (_numbers(batch.column(place)) for place in range(3))
         known.first[rows], known.times[rows] = first, times

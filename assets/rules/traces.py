@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.rules import cells
+from assets.rules import cells, hash_text
 from assets.rules.address import canonical_address, hash_addresses, persons
 
 HASHES = ("address_hash", "_address_hash")
@@ -74,10 +74,14 @@ def is_of(table: pa.Table, people: People, *, email: str | None = None) -> np.nd
     none = np.zeros(table.num_rows, np.bool_)
     if not len(people) or not table.num_rows:
         return none
+    named = [name for name in (email, "email") if name in table.column_names][:1]
     for name in table.column_names:
         if name in HASHES and isinstance(table.schema.field(name).type, pa.UuidType):
             return _has_hash(table[name], people)
-    named = [name for name in (email, "email") if name in table.column_names][:1]
+        if name in HASHES and hash_text.is_text_of_hashes(table[name]):
+            none |= cells.to_mask(pc.is_in(table[name], value_set=hash_text.of_bytes(people.hashes)))
+            if email is not None and not named:  # a table of ours: the source's has its column of addresses
+                return none
     for name in named or [each.name for each in table.schema if _is_text(each.type)]:
         none |= _has_hash(hash_addresses(persons(cells.plain(table[name])), people.key), people)
     return none

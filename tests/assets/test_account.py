@@ -13,6 +13,7 @@ from assets import account
 from assets.account import PEOPLE, SUPPRESSIONS, UNSUBSCRIBED, Knowledge, refresh_knowledge
 from assets.export_jobs import Patience
 from assets.rules.address import hash_addresses
+from assets.rules.hash_text import as_text
 from resources.errors import RefusedError, UnavailableError
 from tests.assets.world import World
 
@@ -66,7 +67,7 @@ def test_it_knows_who_is_suppressed_and_who_is_unsubscribed(world: World) -> Non
     assert emails(world, known.unsubscribed) == ["bob@example.com", "cy@example.com"]
     (batch,) = world.store.lake.read(known.suppressions)
     expected = hash_addresses(pa.array(["cy@example.com"]), world.store.key)
-    assert batch["address_hash"].to_pylist() == expected.to_pylist() and known.contacts is None
+    assert batch["address_hash"].to_pylist() == as_text(expected).to_pylist() and known.contacts is None
 
 
 def test_another_spelling_is_the_same_person(world: World) -> None:
@@ -78,7 +79,7 @@ def test_another_spelling_is_the_same_person(world: World) -> None:
         for batch in world.store.lake.read(known.suppressions)
         for value in batch["address_hash"].to_pylist()
     }
-    assert hash_addresses(pa.array(["di@example.com"]), world.store.key).to_pylist()[0] in hashes
+    assert as_text(hash_addresses(pa.array(["di@example.com"]), world.store.key)).to_pylist()[0] in hashes
 
 
 def test_everyone_is_known_when_the_mode_asks(world: World) -> None:

@@ -17,11 +17,12 @@ from tests.assets.world import World, people
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Two takings, one of them after somebody unsubscribed; one row refused."""
+    """Two takings, one of them after somebody unsubscribed; one row refused by us, one by Mailtrap."""
     made = World(tmp_path)
+    made.mailtrap.faults.add({"fault": "F-10", "variant": "some"})
     made.mailtrap.seed({"fields": [{"name": "Plan", "merge_tag": "plan", "data_type": "text"}]})
     made.wants()
-    made.run([*people(20), {**people(1, first=99)[0], "email": "not an address"}])
+    made.run([*people(21), {**people(1, first=99)[0], "email": "not an address"}])
     take(made)
     made.mailtrap.unsubscribe("p7@example.com")
     take(made)
@@ -56,7 +57,9 @@ def test_the_views_answer(world: World) -> None:
     assert ask(world, "select email, former_status, status, former_lists from status_changes") == [
         ("p7@example.com", "subscribed", "unsubscribed", ["Newsletter"])
     ]
-    assert ask(world, 'select sync, source_key, "column" from rejections') == [("people", "99", "email")]
+    refused = ask(world, "select sync, reason, address_hash is not null from rejections order by reason")
+    assert [each[1:] for each in refused] == [("address_without_at", True), ("refused_by_mailtrap", True)]
+    assert {sync for sync, *_ in refused} == {"people"}
     assert ask(world, "select sync, outcome, rows['accepted'] from runs") == [("people", "ok", 20)]
     assert ask(world, "select sync, state, contacts, created from imports") == [
         ("people", "finished", 20, 20)

@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 
+from assets.rules.hash_text import as_text
 from assets.rules.traces import People, clean, hashes_of, is_of, mentions, read_address
 
 KEY = b"k" * 32
@@ -40,6 +41,15 @@ def test_rows_are_found_by_hash_and_by_any_spelling_of_the_address() -> None:
         }
     )
     assert is_of(kept, people).tolist() == [False, True]
+    spelled = pa.table({"address_hash": as_text(kept["address_hash"]), "reason": ["a", "b"]})
+    assert is_of(spelled, people).tolist() == is_of(spelled, people, email="mail").tolist() == [False, True]
+
+
+def test_a_column_of_the_source_that_is_called_like_our_hashes_hides_nobody() -> None:
+    """Its texts are nobody's hashes; the address beside them is looked at all the same."""
+    people = People.of_addresses(["jane@x.example"], key=KEY)
+    raw = pa.table({"address_hash": ["0" * 36, None], "mail": ["Jane@x.example", "joe@x.example"]})
+    assert is_of(raw, people, email="mail").tolist() == is_of(raw, people).tolist() == [True, False]
 
 
 def test_people_known_by_hash_alone_are_found_in_text_too() -> None:
