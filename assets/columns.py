@@ -36,6 +36,7 @@ PENDING: Mapping[str, str] = {
     "consent_at": "When consent was given.",
     "consent_evidence": "Where consent was given, kept beside each payload.",
     "json": "The contact as it is sent.",
+    "json_bytes": "How long it is: payloads are cut by it.",
 }
 
 

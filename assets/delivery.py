@@ -275,9 +275,9 @@ class Delivering:
         position = 0
         while position < delivery.rows:
             most = self._sender.rows_at_most
-            rows = self.lake.read_slice(delivery.path, ["json"], first=position, rows=most)
+            rows = self.lake.read_slice(delivery.path, ["json_bytes"], first=position, rows=most)
             count = payload_rules.rows_that_fit(
-                pc.binary_length(rows["json"]).to_numpy(),
+                rows["json_bytes"].to_numpy(),
                 rows_per_payload=most,
                 bytes_per_payload=self._sender.bytes_at_most,
             )

@@ -38,6 +38,7 @@ PENDING_SCHEMA = pa.schema(
         ("consent_at", pa.timestamp("us", tz="UTC")),
         ("consent_evidence", pa.string()),
         ("json", pa.string()),
+        ("json_bytes", pa.int32()),
     ]
 )
 ROWS_PER_GROUP = 50_000
@@ -160,7 +161,8 @@ class Pending:
         leaving = self._leaving_at(partition, rows)
         if leaving is not None:
             contacts = contacts.append_column("_leaving", leaving)
-        table["json"] = payload.contact_json(connection, contacts, sync=self.sync, lists=self.lists)
+        texts = payload.contact_json(connection, contacts, sync=self.sync, lists=self.lists)
+        table["json"], table["json_bytes"] = texts, pc.binary_length(texts)
         return pa.table(table).cast(PENDING_SCHEMA)
 
     def _wanted(self, contacts: pa.Table) -> pa.Array:
@@ -288,6 +290,7 @@ def _unlisted(found: pa.Table) -> pa.Table:
         "consent_at": pa.nulls(rows, pa.timestamp("us", tz="UTC")),
         "consent_evidence": pa.nulls(rows, pa.string()),
         "json": json_texts,
+        "json_bytes": pc.binary_length(json_texts),
     }
     return pa.table(table).cast(PENDING_SCHEMA)
 

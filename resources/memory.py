@@ -1,13 +1,24 @@
 """Memory that a step no longer needs, given back to the machine.
 
 Allocators keep what was freed, for the next step of the same kind; the next step is of another kind, so that the peaks
-of all steps would add up. Here: giving back. Not here: how much a step may use (`assets/rules/comparison.connect`).
+of all steps would add up. Here: which allocator, and giving back. Not here: how much a step may use
+(`assets/rules/comparison.connect`).
 """
 
 import ctypes
+import os
 from functools import cache
 
 import pyarrow as pa
+
+
+def allocate_sparingly() -> None:
+    """Let Arrow use the allocator that gives back soonest, unless whoever runs this has chosen one.
+
+    With payloads of 10 MB in four threads, jemalloc peaks 150 MB lower than Arrow's first choice, for 2 % of time.
+    """
+    if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ and "jemalloc" in pa.supported_memory_backends():
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
 
 
 def give_back() -> None:

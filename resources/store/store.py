@@ -11,6 +11,7 @@ from resources.errors import SettingsError
 from resources.home import Home, open_home, sign_of
 from resources.journal import Journal, open_journal
 from resources.lake import Lake
+from resources.memory import allocate_sparingly
 from resources.tombstones import bring_together
 
 KEEP_DAYS: Mapping[str, float] = {"extracts": 1.0, "rejections": 90.0, "exports": 90.0, "summaries": 365.0}
@@ -57,6 +58,7 @@ def open_store(
     tombstones: str | None = None,
 ) -> Iterator[Store]:
     """Open home, lake and journal, and give the journal's connections back at the end."""
+    allocate_sparingly()
     opened = open_home(home, key)
     records = open_journal(journal)
     try:

@@ -1,7 +1,11 @@
 """Memory goes back to the machine."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from resources.memory import give_back
 
@@ -13,3 +17,16 @@ def test_it_can_always_be_asked_for() -> None:
     del held
     give_back()
     assert pa.default_memory_pool().bytes_allocated() >= 0
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [("", "jemalloc"), ("system", "system")])
+def test_arrow_uses_the_allocator_that_gives_back_soonest(chosen: str, expected: str) -> None:
+    """Unless somebody chose one; and where it is not built in, Arrow's own choice stays."""
+    if expected not in pa.supported_memory_backends():
+        expected = pa.default_memory_pool().backend_name
+    said = "from resources import memory; memory.allocate_sparingly(); import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    environ = {"ARROW_DEFAULT_MEMORY_POOL": chosen} if chosen else {}
+    found = subprocess.run(
+        [sys.executable, "-c", said], capture_output=True, text=True, check=True, env=environ
+    )
+    assert found.stdout.strip() == expected
