@@ -168,7 +168,7 @@ class Pending:
     def _wanted(self, contacts: pa.Table) -> pa.Array:
         """The lists each contact shall be in, as far as this sync says."""
         if not self.sync.lists.from_column:
-            return pa.repeat(pa.scalar(list(self.lists.include), pa.list_(pa.int64())), contacts.num_rows)
+            return _same_lists(self.lists.include, contacts.num_rows)
         by_name, fixed = self.lists.by_name or {}, set(self.lists.include)
         encoded = pc.binary_join(contacts["_lists"].combine_chunks(), SEPARATOR).dictionary_encode()
         ids = [
@@ -266,6 +266,11 @@ def write_gone(
     return counts
 
 
+def _same_lists(ids: Sequence[int], rows: int) -> pa.Array:
+    ends = pa.array(np.arange(rows + 1, dtype=np.int32) * np.int32(len(ids)))
+    return pa.ListArray.from_arrays(ends, pa.array(np.tile(np.array(ids, np.int64), rows)))
+
+
 def _unlisted(found: pa.Table) -> pa.Table:
     rows = found.num_rows
     lists = found["leaving"].combine_chunks()
@@ -286,7 +291,7 @@ def _unlisted(found: pa.Table) -> pa.Table:
         "partition": found["partition"],
         "change": pa.repeat("gone", rows),
         "source_key": pa.nulls(rows, pa.string()),
-        "list_ids": pa.repeat(pa.scalar([], pa.list_(pa.int64())), rows),
+        "list_ids": _same_lists((), rows),
         "consent_at": pa.nulls(rows, pa.timestamp("us", tz="UTC")),
         "consent_evidence": pa.nulls(rows, pa.string()),
         "json": json_texts,
