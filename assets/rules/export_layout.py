@@ -208,6 +208,13 @@ class _Names:
 
 
 def _no_email(headers: Sequence[str]) -> ExportFileError:
+    if any("@" in header for header in headers):  # a person's row: nothing of it may be told
+        return ExportFileError(
+            f"The export begins with a person, not with headers; its first line has {len(headers)} cells.",
+            "Without headers no column can be told from another. The former export is as it was.",
+            "Take the export again; report it to Mailtrap when it happens again.",
+            damaged=True,
+        )
     named = ", ".join(repr(header[:80]) for header in headers[:_MAX_NAMED_HEADERS]) or "none"
     return ExportFileError(
         f"The export has no e-mail column; its headers are: {named}.",

@@ -116,6 +116,8 @@ class GunzipStream:
         return data
 
     def _counted(self, piece: bytes) -> bytes:
+        if not self.inflated and piece.startswith(_MAGIC):
+            raise _damaged("The downloaded export is packed twice.")
         self.inflated += len(piece)
         caps = self._caps
         swollen = self.inflated > caps.bytes_before_ratio and self.inflated > caps.ratio * self.compressed

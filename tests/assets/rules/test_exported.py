@@ -123,6 +123,13 @@ def test_a_missing_address_column_names_the_headers_and_no_cell() -> None:
     assert "Ada" not in str(caught.value) and not caught.value.damaged
 
 
+def test_a_person_in_place_of_the_headers_is_not_told() -> None:
+    """Whoever reads the error or Dagster's storage learns how many cells there are."""
+    with pytest.raises(ExportFileError, match="begins with a person.*2 cells") as caught:
+        opened("Ada,ada@example.com\nBob,bob@example.com\n")
+    assert "Ada" not in str(caught.value) and "ada@" not in str(caught.value)
+
+
 def test_values_that_do_not_fit_are_null_and_kept_as_text() -> None:
     """Nothing is guessed, nothing is lost."""
     text = "email,age,score,vip,born\na@x.org,12 years,1e999,maybe,2026-02-30\nb@x.org,9223372036854775808,NaN,,01/02/2026\n"

@@ -50,6 +50,7 @@ def test_whole_files_are_read(data: bytes) -> None:
         (TEXT, "no gzip file"),
         (b"PK\x03\x04zip", "no gzip file"),
         (b"\x1f", "no gzip file"),
+        (gzip.compress(WHOLE), "packed twice"),
     ],
     ids=[
         *(
@@ -62,7 +63,7 @@ def test_whole_files_are_read(data: bytes) -> None:
             "nothing",
             "a page",
         ),
-        *("plain text", "a zip", "one byte"),
+        *("plain text", "a zip", "one byte", "packed twice"),
     ],
 )
 def test_damage_is_told_apart(data: bytes, words: str) -> None:
