@@ -125,7 +125,7 @@ def test_a_missing_address_column_names_the_headers_and_no_cell() -> None:
 
 def test_a_person_in_place_of_the_headers_is_not_told() -> None:
     """Whoever reads the error or Dagster's storage learns how many cells there are."""
-    with pytest.raises(ExportFileError, match="begins with a person.*2 cells") as caught:
+    with pytest.raises(ExportFileError, match=r"begins with a person.*2 cells") as caught:
         opened("Ada,ada@example.com\nBob,bob@example.com\n")
     assert "Ada" not in str(caught.value) and "ada@" not in str(caught.value)
 
