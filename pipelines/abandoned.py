@@ -51,11 +51,21 @@ def _is_abandoned(
 ) -> bool:
     if PROCESS_TAG in run.tags:
         return dead(run.tags[PROCESS_TAG])
-    # The process ids of other launchers' runs are not of this machine.
-    if type(instance.run_launcher).__name__ != "DefaultRunLauncher":
+    if not _runs_are_processes_here(instance):
         return silent(run.run_id)
     workers = list(_workers(instance, run.run_id))
     return bool(workers) and not any(_runs_since(*worker) for worker in workers)
+
+
+def _runs_are_processes_here(instance: dg.DagsterInstance) -> bool:
+    """Whether process ids are of this machine: with Dagster's own launcher alone.
+
+    Its name is asked, not itself: to make another one may take what a code server has not, as a broker's address.
+    """
+    if instance.is_ephemeral:
+        return type(instance.run_launcher).__name__ == "DefaultRunLauncher"
+    launcher = instance.get_ref().run_launcher_data
+    return launcher is not None and launcher.class_name == "DefaultRunLauncher"
 
 
 def _workers(instance: dg.DagsterInstance, run_id: str) -> Iterator[tuple[int, float]]:

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from assets.rules.sync import Sync
-from pipelines.abandoned import PROCESS_TAG
+from pipelines.abandoned import PROCESS_TAG, end_abandoned
 from pipelines.definitions import build_definitions
 from pipelines.sensors import file_sensor, unfinished_imports
 from resources import life
@@ -148,6 +148,26 @@ def test_a_run_of_another_machine_that_gives_no_sign_of_life_is_called_failed(wo
     statuses = {run.run_id: run.status for run in world.instance.get_runs()}
     assert statuses[silent.run_id] is dg.DagsterRunStatus.FAILURE
     assert {statuses[each.run_id] for each in (alive, unknown)} == {dg.DagsterRunStatus.STARTED}
+
+
+def test_who_looks_for_dead_runs_need_not_know_the_launcher(tmp_path: Path) -> None:
+    """A code server has neither Celery's broker nor the cluster's API: the launcher cannot be made there, nor need it be."""
+    launcher = {
+        "module": "not_installed_here.launcher",
+        "class": "CeleryRunLauncher",
+        "config": {"broker": {"env": "NOT_SET_HERE"}},
+    }
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides={"run_launcher": launcher}) as instance:
+        silent, alive = (
+            instance.create_run_for_job(a_job, status=dg.DagsterRunStatus.STARTED) for _ in range(2)
+        )
+        assert end_abandoned(instance, silent=lambda run_id: run_id == silent.run_id) == [silent.run_id]
+        assert instance.get_run_by_id(alive.run_id).status is dg.DagsterRunStatus.STARTED  # type: ignore[union-attr]
+
+
+@dg.job
+def a_job() -> None:
+    """Nothing to do."""
 
 
 def leave_a_sign(engine: sa.Engine, run_id: str, *, seconds_ago: float) -> None:
