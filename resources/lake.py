@@ -355,7 +355,7 @@ def _file_system(root: str) -> tuple[pafs.FileSystem, str]:
     if "://" not in root:
         return pafs.LocalFileSystem(), str(Path(root).expanduser().resolve())
     try:
-        found: tuple[pafs.FileSystem, str] = pafs.FileSystem.from_uri(root)
+        found: tuple[pafs.FileSystem, str] = pafs.FileSystem.from_uri(_in_its_region(root))
         return found
     except (pa.ArrowInvalid, ValueError, OSError):
         raise SettingsError(
@@ -363,6 +363,14 @@ def _file_system(root: str) -> tuple[pafs.FileSystem, str]:
             f"Its scheme is {root.partition('://')[0]!r}.",
             "Use a path, or a URL that begins with s3://, gs:// or abfs://.",
         ) from None
+
+
+def _in_its_region(root: str) -> str:
+    """With the region that the environment names: otherwise AWS would be asked for it, of every process anew."""
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if not region or not root.startswith("s3://") or "region=" in root:
+        return root
+    return f"{root}{'&' if '?' in root else '?'}region={region}"
 
 
 def _make_private_folder(folder: Path, *, below: Path | None = None) -> None:

@@ -134,3 +134,16 @@ def test_a_full_disk_while_duckdb_spills_is_an_error_of_ours(lake: Lake) -> None
             ).fetchall()
     assert raised.value.__cause__ is None and str(folder) not in str(raised.value)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "region"), [("s3://bucket/lake", "eu-west-3"), ("s3://bucket/lake?region=us-east-2", "us-east-2")]
+)
+def test_a_bucket_is_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, url: str, region: str
+) -> None:
+    """Nobody has to be asked for its region, and none who could not be reached stops a run before it begins."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
+    assert Lake(url)._fs.region == region
