@@ -45,6 +45,9 @@ format: setup  ## lets ruff format the code and mend what it can
 bench: setup  ## throughput and memory, measured on this machine
 	@$(PYTHON_HERE) -m benchmarks $(ARGS)
 
-lock: setup  ## writes requirements.lock anew from the ranges in pyproject.toml
-	@$(PYTHON_HERE) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras --quiet --output-file requirements.lock $(ARGS)
+UV_LOCK := -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --no-annotate --no-strip-extras --quiet
+lock: setup  ## writes requirements.lock, and what only deployments need on top, anew from the ranges in pyproject.toml
+	@$(PYTHON_HERE) $(UV_LOCK) --extra dev --output-file requirements.lock $(ARGS)
+	@$(PYTHON_HERE) $(UV_LOCK) --extra postgres --extra celery --extra k8s --constraint requirements.lock \
+		--output-file deploy/requirements.lock $(ARGS)

@@ -135,6 +135,67 @@ def test_every_pod_is_locked_down(name: str) -> None:
     assert resources["limits"]["memory"] and resources["requests"]["cpu"]
 
 
+def test_a_run_has_the_environment_of_the_code_server_but_its_own_memory() -> None:
+    """What the code server hands on would win: its memory, and a token of the cluster's API, for every run."""
+    code = VALUES["dagster-user-deployments"]["deployments"][0]
+    launcher = VALUES["runLauncher"]["config"]["k8sRunLauncher"]
+    assert code["includeConfigInLaunchedRuns"] == {"enabled": False}
+    assert {key: launcher[key] for key in ("envSecrets", "volumes", "volumeMounts")} == {
+        key: code[key] for key in ("envSecrets", "volumes", "volumeMounts")
+    }
+    assert launcher["runK8sConfig"]["containerConfig"]["env"] == code["env"]
+
+
+def test_the_job_of_a_run_is_what_the_values_say() -> None:
+    """As dagster-k8s makes it, which takes settings that it does not use without a word."""
+    pytest.importorskip("dagster_k8s")
+    client = pytest.importorskip("kubernetes.client")
+    spec = client.ApiClient().sanitize_for_serialization(_job_of_a_run())["spec"]["template"]["spec"]
+    [container] = spec["containers"]
+    assert container["resources"]["limits"] == {"memory": "2Gi"}
+    assert spec["automountServiceAccountToken"] is False and spec["terminationGracePeriodSeconds"] == 120
+    assert {each["name"] for each in container["env"]} >= {"CONTACTS_LAKE", "CONTACTS_HOME", "TMPDIR"}
+    assert {"secretRef": {"name": "contacts"}} in container["envFrom"]
+    assert {each["mountPath"] for each in container["volumeMounts"]} == {"/scratch", "/etc/contacts/syncs"}
+    assert container["securityContext"]["readOnlyRootFilesystem"] and spec["securityContext"]["runAsNonRoot"]
+
+
+def _job_of_a_run() -> Any:
+    from dagster_k8s.container_context import K8sContainerContext, UserDefinedDagsterK8sConfig
+    from dagster_k8s.job import DagsterK8sJobConfig, construct_dagster_k8s_job
+
+    said = VALUES["runLauncher"]["config"]["k8sRunLauncher"]
+    run = {_snake(key): value for key, value in said["runK8sConfig"].items()}
+    context = K8sContainerContext(
+        env_secrets=[each["name"] for each in said["envSecrets"]],
+        volumes=said["volumes"],
+        volume_mounts=said["volumeMounts"],
+        run_k8s_config=UserDefinedDagsterK8sConfig.from_dict(run),
+    )
+    home = VALUES["global"]["dagsterHome"]
+    config = DagsterK8sJobConfig(job_image="image", dagster_home=home)
+    return construct_dagster_k8s_job(
+        config, [], "run", pod_name="run", user_defined_k8s_config=context.run_k8s_config
+    )
+
+
+def test_nobody_listens_where_only_root_may() -> None:
+    """The chart's web server would listen on port 80; its probe has to ask where ours listens."""
+    web = VALUES["dagsterWebserver"]
+    assert web["service"]["port"] == web["readinessProbe"]["httpGet"]["port"] == 3000
+
+
+def test_the_image_has_the_versions_that_are_tested() -> None:
+    """What only deployments need comes on top; what only developers need is left out."""
+    tested, shipped = (
+        dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / path).read_text(), re.MULTILINE))
+        for path in ("requirements.lock", "deploy/requirements.lock")
+    )
+    assert {name: version for name, version in shipped.items() if tested.get(name, version) != version} == {}
+    assert {"dagster-celery", "dagster-k8s", "celery", "kubernetes"} <= set(shipped)
+    assert not {"pytest", "mypy", "ruff", "hypothesis"} & set(shipped)
+
+
 def test_no_secret_is_written_down() -> None:
     """Values of secrets come from .env or from Kubernetes' secrets; only their names are here."""
     secret = {name for name, setting in BY_NAME.items() if setting.secret} | {
@@ -165,14 +226,8 @@ def test_what_a_container_starts_exists(service: str) -> None:
     assert shutil.which(program, path=str(Path(sys.executable).parent)), program
 
 
-def test_the_image_is_made_of_extras_that_exist() -> None:
-    """`pip install .[a,b]` only warns about an extra that there is not."""
-    import tomllib
-
-    wanted = re.search(r'"/src\[([a-z0-9,]+)\]"', (DEPLOY / "Dockerfile").read_text())
-    assert wanted
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert set(wanted[1].split(",")) <= set(extras)
+def test_the_image_is_made_of_files_that_are_let_in() -> None:
+    """What is copied exists, and .dockerignore lets in no more."""
     copied = re.findall(r"^COPY ((?!--from)[^\n]+) /src", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     assert all((ROOT / each).exists() for line in copied for each in line.split())
     let_in = {
