@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from assets import contacts, ledger, metadata
 from assets.account import OPT_OUTS_BY_US
-from assets.changes import settle_wholly
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
 from assets.failures import told_to_dagster
 from assets.leavers import Leaver, find, named
@@ -33,6 +32,7 @@ from assets.plans import PlanConfig, keep_to_plan
 from assets.rules.comparison import TOLD_SCHEMA
 from assets.rules.leaving import act_of
 from assets.rules.sync import Sync
+from assets.settling import settle_wholly
 from assets.summary import WITHOUT_ADDRESS, note_departed
 from resources.errors import ConnectorError, RefusedError
 from resources.journal import Lease

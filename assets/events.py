@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from assets import contacts, metadata, retention, shown
 from assets.account import Knowledge
-from assets.changes import known_about, withheld_from
+from assets.changes import known_about
 from assets.checks import accounted, accounted_spec
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
 from assets.failures import told_to_dagster
@@ -33,6 +33,7 @@ from assets.rules.rejection import REJECTIONS
 from assets.rules.sync import Sync
 from assets.steady import steady
 from assets.summary import write
+from assets.withheld import withheld_from
 from resources.errors import ConnectorError
 from resources.journal import Lease
 from resources.lake import Lake

@@ -14,14 +14,14 @@ import duckdb
 import pyarrow as pa
 
 from assets import evidence, ledger
-from assets.changes import told_people, tombstones_as_file
-from assets.partitions import WHOLE, file_of
-from assets.pending import leavers_not_in
+from assets.gone import gone_from, told_people
+from assets.partitions import file_of
 from assets.rules import cells, comparison, guards
 from assets.rules.comparison import Withheld
 from assets.rules.leaving import LEAVERS, Act, act_of, said_no, too_many_leave
 from assets.rules.sync import DayPartition, Sync
 from assets.rules.traces import People, hashes_of, is_of, read_address
+from assets.withheld import tombstones_as_file
 from resources.lake import Lake
 from resources.store.store import Store
 
@@ -68,19 +68,14 @@ def find(
         erased = Withheld(erased=tombstones_as_file(stack, store))
         verdicts = []
         if leaving := sum(each.num_rows for each in tables_found):
-            held = told_people(connection, told, None)
+            held = told_people(connection, told)
             verdicts.append(too_many_leave(sync, leaving=leaving, told=held))
         if sync.mode == "mirror" and sync.when_gone in ("unsubscribe", "delete"):
             for partition in partitions:
-                present = [local(name, partition) for name in ("accepted_contacts", "no_consent")]
-                scope = None if partition == WHOLE else partition
-                gone = list(
-                    comparison.gone(connection, present=present, told=told, partition=scope, withheld=erased)
+                gone = gone_from(
+                    connection, lake, sync, partition=partition, told=told, withheld=erased, key=store.key
                 )
-                if gone and lake.rows(file_of(sync, "rejections", partition)):
-                    source = file_of(sync, "source_rows", partition)
-                    gone = leavers_not_in(lake, source, sync, leavers=gone, key=store.key)
-                held = told_people(connection, told, scope)
+                held = told_people(connection, told, partition)
                 count = sum(each.num_rows for each in gone)
                 verdicts.append(guards.too_many_gone(sync, gone=count, told=held))
                 tables_found += [_gone(batch) for batch in gone]

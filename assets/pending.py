@@ -5,7 +5,6 @@ the counts of everybody else. Not here: what counts as pending (`rules/compariso
 """
 
 import contextlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.rules import comparison, payload
-from assets.rules.address import hash_addresses, persons
 from assets.rules.comparison import Change, Told, Withheld
 from assets.rules.payload import ListIds
 from assets.rules.side_by_side import side_by_side
@@ -46,17 +44,6 @@ REPEATED = ("partition", "change")
 """Columns of few values; to look for repetitions in the others takes longer than to write them."""
 PENDING_CODES = (Change.new, Change.changed)
 SEPARATOR = "\x1f"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """What one comparison said: a count of every change per partition, and the file of pending contacts."""
-
-    path: str
-    rows: int
-    changes: Mapping[str, Mapping[str, int]]
-    gone: Mapping[str, int]
-    newer_unchanged: int = 0
 
 
 @dataclass(slots=True)
@@ -168,7 +155,7 @@ class Pending:
     def _wanted(self, contacts: pa.Table) -> pa.Array:
         """The lists each contact shall be in, as far as this sync says."""
         if not self.sync.lists.from_column:
-            return _same_lists(self.lists.include, contacts.num_rows)
+            return same_lists(self.lists.include, contacts.num_rows)
         by_name, fixed = self.lists.by_name or {}, set(self.lists.include)
         encoded = pc.binary_join(contacts["_lists"].combine_chunks(), SEPARATOR).dictionary_encode()
         ids = [
@@ -222,95 +209,12 @@ class Pending:
         return lists.take(pa.array(places, mask=~hit))
 
 
-def leavers_not_in(
-    lake: Lake, source_rows: str, sync: Sync, *, leavers: Sequence[pa.RecordBatch], key: bytes
-) -> list[pa.RecordBatch]:
-    """Without those whose row is still in the source, but was rejected: who has a wrong birthday has not left."""
-    wanted = pa.concat_arrays([batch["address_hash"].storage for batch in leavers])
-    seen = []
-    for rows in lake.read(source_rows, [sync.email]):
-        hashes = hash_addresses(persons(rows[sync.email]), key).storage
-        seen.append(hashes.filter(pc.is_in(hashes, value_set=wanted)))
-    still = pa.concat_arrays(seen) if seen else pa.array([], wanted.type)
-    return [
-        batch.filter(pc.invert(pc.is_in(batch["address_hash"].storage, value_set=still))) for batch in leavers
-    ]
-
-
-def write_gone(
-    connection: duckdb.DuckDBPyConnection,
-    sink: ParquetSink,
-    *,
-    gone: Iterator[pa.RecordBatch],
-    addresses: Sequence[Path],
-    lists: ListIds,
-) -> Counter[str]:
-    """People who are no longer in the source leave the lists that this sync put them in; counts per partition."""
-    counts: Counter[str] = Counter()
-    files = ", ".join(comparison.quoted(str(path)) for path in addresses)
-    for batch in gone:
-        if not addresses or batch.num_rows == 0:
-            continue
-        connection.register("leavers", pa.Table.from_batches([batch]))
-        query = f"""
-            select leavers.address_hash, any_value(known.email) as email, any_value(leavers.as_of) as as_of,
-                   any_value(leavers.partition) as partition, any_value(leavers.list_ids) as held,
-                   {lists.among_known("coalesce(held, [])")} as leaving
-            from leavers join read_parquet([{files}]) known using (address_hash)
-            group by leavers.address_hash order by leavers.address_hash
-        """
-        found = connection.sql(query).to_arrow_table()
-        connection.unregister("leavers")
-        sink.write(_unlisted(found))
-        counts.update(found["partition"].to_pylist())
-    return counts
-
-
-def _same_lists(ids: Sequence[int], rows: int) -> pa.Array:
-    ends = pa.array(np.arange(rows + 1, dtype=np.int32) * np.int32(len(ids)))
-    return pa.ListArray.from_arrays(ends, pa.array(np.tile(np.array(ids, np.int64), rows)))
-
-
-def _unlisted(found: pa.Table) -> pa.Table:
-    rows = found.num_rows
-    lists = found["leaving"].combine_chunks()
-    texts = pc.binary_join(pc.cast(lists, pa.list_(pa.string())), ",")
-    json_texts = pc.binary_join_element_wise(
-        ',{"email":"',
-        found["email"].combine_chunks(),
-        '","list_ids_included":[],"list_ids_excluded":[',
-        texts,
-        "]}",
-        "",
-    )
-    table = {
-        "address_hash": found["address_hash"],
-        "email": found["email"],
-        "fingerprint": pa.nulls(rows, pa.uint64()),
-        "as_of": found["as_of"],
-        "partition": found["partition"],
-        "change": pa.repeat("gone", rows),
-        "source_key": pa.nulls(rows, pa.string()),
-        "list_ids": _same_lists((), rows),
-        "consent_at": pa.nulls(rows, pa.timestamp("us", tz="UTC")),
-        "consent_evidence": pa.nulls(rows, pa.string()),
-        "json": json_texts,
-        "json_bytes": pc.binary_length(json_texts),
-    }
-    return pa.table(table).cast(PENDING_SCHEMA)
-
-
-def note_counts(sink: ParquetSink, **facts: object) -> None:
-    """Numbers about the file, kept in it."""
-    sink.note("facts", json.dumps(facts, sort_keys=True))
-
-
-def noted_counts(lake: Lake, path: str) -> dict[str, object]:
-    """The numbers that were noted."""
-    found: dict[str, object] = json.loads(lake.metadata(path).get("facts", "{}"))
-    return found
-
-
 def _count(codes: np.ndarray) -> Counter[str]:
     found = np.bincount(codes, minlength=max(Change) + 1)
     return Counter({change.name: int(found[change]) for change in Change if found[change]})
+
+
+def same_lists(ids: Sequence[int], rows: int) -> pa.Array:
+    """The same lists for everybody."""
+    ends = pa.array(np.arange(rows + 1, dtype=np.int32) * np.int32(len(ids)))
+    return pa.ListArray.from_arrays(ends, pa.array(np.tile(np.array(ids, np.int64), rows)))

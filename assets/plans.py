@@ -17,13 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets import leavers, ledger
-from assets.changes import Found, find_pending, known_about, names_in_rows, settle
+from assets.changes import Found, Search, known_about, names_in_rows
 from assets.partitions import file_of
 from assets.preparation import by_name_of, inspected, list_ids, new_lists
 from assets.rules.guards import Verdict
 from assets.rules.payload import ListIds
 from assets.rules.preflight import Preflight
 from assets.rules.sync import Sync
+from assets.settling import settle
 from resources.errors import GuardError
 from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
@@ -69,17 +70,16 @@ def foresee(
     bucket = ledger.bucket_of(sync, partitions)
     version = ledger.version(store.journal, sync.name, bucket=bucket)
     erasures = list(store.journal.erasures())
-    found = find_pending(
-        store,
-        sync,
+    found = Search(
+        store=store,
+        sync=sync,
         partitions=partitions,
-        run_id="plan",
         knowledge=known_about(client, store, sync),
         lists=ids,
         resend=resend,
         tables=tables,
         guarded=False,
-    )
+    ).find("plan")
     verdicts, leaving = leavers.find(store, sync, partitions=partitions, tables=tables)
     state = [sync.version, resend, list(partitions), version, erasures, _in_words(ids), new, _fields(seen)]
     return Foreseen(found, leaving, verdicts, seen, new, digest_of(tables, found, leaving, state=state))

@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from assets import contacts, ledger, metadata, retention, shown
 from assets.account import OPT_OUTS_REQUESTED, refresh_people
-from assets.changes import settle_wholly
 from assets.checks import accounted, accounted_spec
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
 from assets.departures import Departed, depart_all, note_done
@@ -29,6 +28,7 @@ from assets.rules.address import hash_addresses, persons
 from assets.rules.leaving import act_of, too_many_leave
 from assets.rules.sync import Sync
 from assets.rules.traces import hashes_of, read_address
+from assets.settling import settle_wholly
 from assets.steady import steady
 from assets.summary import write
 from resources.errors import ConnectorError

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from assets import contacts, departures, exports, ledger, refusals
-from assets.changes import Found, told_people
+from assets.changes import Found
+from assets.gone import told_people
 from assets.partitions import WHOLE, file_of, partitions_of
 from assets.plans import Foreseen, foresee
 from assets.preparation import knowing_lists
@@ -261,7 +262,7 @@ def _guards(store: Store, chosen: Sync, foreseen: Foreseen, *, rows: Mapping[str
         with ExitStack() as stack:
             connection = stack.enter_context(comparison.connect(stack.enter_context(store.lake.scratch())))
             told = stack.enter_context(ledger.told(store.journal, store.lake, chosen.name))
-            held = told_people(connection, told, None)
+            held = told_people(connection, told)
         verdicts.append(guards.too_many_gone(chosen, gone=sum(foreseen.found.gone.values()), told=held))
     return [f"A guard would stop this: {each.happened} {each.remedy}" for each in verdicts if each.stops]
 

@@ -11,7 +11,7 @@ import pytest
 
 from assets import erasure, refusals
 from assets.account import refresh_knowledge
-from assets.changes import find_pending, known_about
+from assets.changes import Search, known_about
 from assets.contacts import screen
 from assets.erasure import Requested, erase, erase_again
 from assets.exports import take_export
@@ -239,10 +239,10 @@ def test_pending_contacts_that_wait_to_be_sent_lose_them_too(world: World) -> No
     with store.lake.writer(file_of(sync, "source_rows", WHOLE), ROWS) as sink:
         sink.write(pa.Table.from_pylist(rows, ROWS))
     screen(store.lake, sync, partition=WHOLE, key=store.key, now=datetime(2026, 6, 1, tzinfo=UTC))
-    find_pending(
-        store, sync, partitions=[WHOLE], run_id="late", knowledge=known_about(world.client, store, sync),
-        lists=prepare(world.client, sync),
-    )  # fmt: skip
+    Search(
+        store=store, sync=sync, partitions=[WHOLE], knowledge=known_about(world.client, store, sync),
+        lists=prepare(world.client, sync), tables=store.lake,
+    ).find("late")  # fmt: skip
     erased(world, *VICTIMS)
     sent = send_pending(world.client, store, sync, partitions=[WHOLE], run_id="late", timing=world.timing)
     assert sent.rows["erased"] == 10

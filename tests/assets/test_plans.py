@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from assets.changes import find_pending, known_about
+from assets.changes import Search, known_about
 from assets.contacts import screen
 from assets.departures import depart
 from assets.imports import send_pending
@@ -84,14 +84,14 @@ def test_what_was_promised_is_what_happens(world: World) -> None:
     rows = now_in_the_source()
     apply(world, rows, plan(world, rows).digest)
     depart(world.client, world.store, world.sync, partitions=[WHOLE], run_id="r")
-    find_pending(
-        world.store,
-        world.sync,
+    Search(
+        store=world.store,
+        sync=world.sync,
         partitions=[WHOLE],
-        run_id="r",
         knowledge=known_about(world.client, world.store, world.sync),
         lists=prepare(world.client, world.sync),
-    )
+        tables=world.store.lake,
+    ).find("r")
     sent = send_pending(
         world.client, world.store, world.sync, partitions=[WHOLE], run_id="r", timing=world.timing
     )

@@ -14,7 +14,7 @@ import pytest
 
 from assets import contacts, departures, erasure, events, requests
 from assets.account import PROMPT
-from assets.changes import find_pending, known_about, settle
+from assets.changes import Search, known_about
 from assets.drift import find_drift
 from assets.exports import take_export
 from assets.imports import send_pending
@@ -22,6 +22,7 @@ from assets.partitions import WHOLE, file_of
 from assets.preparation import prepare
 from assets.records import Person, everything, explained
 from assets.rules.sync import DayPartition
+from assets.settling import settle
 from assets.source_rows import erased_people, extract
 from resources import settings
 from resources.journal import IN_FLIGHT
@@ -109,9 +110,10 @@ class History:
             departures.depart(client, store, BY_DAY, partitions=days, run_id=run_id)
             settle(client, store)
             knowledge, lists = known_about(client, store, BY_DAY), prepare(client, BY_DAY)
-            find_pending(
-                store, BY_DAY, partitions=days, run_id=run_id, knowledge=knowledge, lists=lists, resend=resend
-            )
+            Search(
+                store=store, sync=BY_DAY, partitions=days, knowledge=knowledge, lists=lists, resend=resend,
+                tables=store.lake,
+            ).find(run_id)  # fmt: skip
             if not send:
                 return {}
             return dict(send_pending(client, store, BY_DAY, partitions=days, run_id=run_id).rows)
