@@ -54,7 +54,10 @@ _INVISIBLE = frozenset(
     )
 ) | frozenset(map(chr, range(0xE0100, 0xE01F0)))
 _ASCII_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_AROUND = re.compile(r"\([^()]*\)|\"|mailto:|\s+(?=@)|(?<=@)\s+", re.IGNORECASE)
+_COMMENT = re.compile(r"\([^()]*\)")
+_MAILTO = re.compile(r"mailto:([^?<>]*)(?:\?[^<>]*)?", re.IGNORECASE)
+_BLANKS = re.compile(r"\s+(?=@)|(?<=@)\s+")
+_AROUND = " .,;:'<>()[]‘’‚‛“”„‟‹›«»。"
 _TOO_LONG_TO_LOOK = 1000
 
 
@@ -147,7 +150,7 @@ def _lowered(column: cells.Array) -> tuple[cells.Array, cells.Rows]:
 
 def _rare(column: cells.Array) -> cells.Rows:
     """Rows with white space, control or non-ASCII bytes, or with what surrounds an address but is no part of it."""
-    strange = cells.rows_with_bytes_outside(column, 0x21, 0x7E, also='"(,:;<')
+    strange = cells.rows_with_bytes_outside(column, 0x21, 0x7E, also='"(,:;<>[]')
     ends = pc.or_(pc.ends_with(column, "."), pc.ends_with(column, "'"))
     return np.union1d(strange, np.flatnonzero(cells.to_mask(ends))) if pc.any(ends).as_py() else strange
 
@@ -267,6 +270,8 @@ def _address_inside(text: str) -> str:
     """A text without what people and programs put around an address."""
     plain = text.isascii() and text.isprintable()
     seen = text if plain else "".join(letter for letter in text if not _invisible(letter))
-    bare = _AROUND.sub("", unicodedata.normalize("NFKC", seen))
+    whole = unicodedata.normalize("NFKC", seen).replace('"', "")
+    outside = _COMMENT.sub("", _COMMENT.sub("", whole))  # comments have comments
+    bare = _BLANKS.sub("", _MAILTO.sub(r"\1", outside if "@" in outside else whole))
     inside = re.search(r"<([^<>]*)>", bare)
-    return (inside[1] if inside else bare).strip(" .,;:'")
+    return (inside[1] if inside else bare).strip(_AROUND)

@@ -234,6 +234,9 @@ def test_a_refused_spelling_still_points_at_its_person() -> None:
         "\ufeffann@example.com", "ann@example.com\x00", "mailto:ann@example.com", "ann@example.com.", "ann@example.com,",
         '"ann"@example.com', "'ann@example.com'", "ann(at work)@example.com", "ann @ example.com", "ann＠example.com",
         "ａｎｎ@ｅｘａｍｐｌｅ.com", "Ann <MAILTO:ann@exam\u00adple.com>",
+        "ann (at work)@example.com", "ann@ (new) example.com", "ann@example.com (work (old))", "(ann@example.com)", "<ann@example.com",
+        "ann@example.com>", "[ann@example.com]", "mailto:ann@example.com?subject=Stop", "“ann@example.com”", "«ann@example.com»",
+        "‘Ann@example.com’", "ann@example.com。",
     ]  # fmt: skip
     assert set(persons(pa.array(spellings)).to_pylist()) == {b"ann@example.com"}
     nobody = ["no one at all", "mary ann@example.com", "ann@example.com, bob@example.com", None]
