@@ -35,6 +35,8 @@ from resources.mailtrap.client import MailtrapClient
 from resources.mailtrap.wire import Suppression, export_filters
 from resources.store.store import Store
 
+ACCOUNT = dg.AssetKey(["mailtrap", "account"])
+"""Mailtrap's side in the graph: every run asks it anew, so no table of it has to be made before a sync."""
 SUPPRESSIONS = "mailtrap/suppressions/latest.parquet"
 UNSUBSCRIBED = "mailtrap/unsubscribed/latest.parquet"
 PEOPLE = "mailtrap/people/latest.parquet"
@@ -310,6 +312,19 @@ def _too_old(path: str, former: _Freshness | None, now: datetime, why: str) -> U
     )
 
 
+def account(*, owners: Sequence[str] = ()) -> dg.AssetSpec:
+    """The account itself, which nobody here makes."""
+    return dg.AssetSpec(
+        ACCOUNT,
+        group_name="mailtrap",
+        owners=list(owners),
+        kinds={"mailtrap"},
+        tags=metadata.tags_of(None, personal_data="addresses"),
+        description="What Mailtrap has: lists, fields, contacts, who unsubscribed and who is suppressed. Every run asks "
+        "for what it needs; the tables after it keep answers for people to look at.",
+    )
+
+
 def lists(*, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
     """The lists of the account."""
 
@@ -391,6 +406,7 @@ def _mailtrap_asset(
             name=name,
             key_prefix="mailtrap",
             group_name="mailtrap",
+            deps=[ACCOUNT],
             owners=list(owners) or None,
             kinds={"parquet", "mailtrap"},
             tags=metadata.tags_of(None, personal_data="none" if name in ("lists", "fields") else "addresses"),

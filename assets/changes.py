@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets import contacts, evidence, ledger, metadata, refusals, shown
-from assets.account import Knowledge, refresh_knowledge
+from assets.account import ACCOUNT, Knowledge, refresh_knowledge
 from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
 from assets.failures import told_to_dagster
 from assets.gone import gone_from, told_people, unlist
@@ -73,10 +73,7 @@ def pending_contacts(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         deps=[
             dg.AssetKey([sync.name, "accepted_contacts"]),
             dg.AssetKey([sync.name, "departures"]),
-            *(
-                dg.AssetKey(["mailtrap", name])
-                for name in ("fields", "lists", "suppressions", "unsubscribed")
-            ),
+            ACCOUNT,
         ],
         partitions_def=partitions_of(sync),
         backfill_policy=backfill_policy_of(sync),

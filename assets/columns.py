@@ -14,7 +14,7 @@ REJECTIONS: Mapping[str, str] = {
     "address_hash": "Keyed hash of the address, or of what stands in its place; null where there is none.",
     "column": "The source column that broke the rule.",
     "rule": "The key of the sync file that asks for it.",
-    "reason": "The reason code; docs/when-it-fails.md has them all.",
+    "reason": "The reason code; docs/screening.md has them all.",
     "remedy": "What to do about it, in the source or in the sync file.",
     "also": "What else is wrong with the row, as column:reason.",
     "mailtrap_says": "Mailtrap's own words, where it was Mailtrap that refused.",

@@ -26,6 +26,7 @@ import pyarrow as pa
 from pydantic import Field as Described
 
 from assets import metadata
+from assets.account import ACCOUNT
 from assets.cleaning import Places, clean_file
 from assets.export_jobs import PATIENT, ExportJobs, Patience, Ready
 from assets.failures import told_to_dagster
@@ -322,6 +323,7 @@ def exported_contacts(*, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
         name="exported_contacts",
         key_prefix="mailtrap",
         group_name="mailtrap",
+        deps=[ACCOUNT],
         freshness_policy=freshness_of_takings(),
         owners=list(owners) or None,
         kinds={"parquet", "mailtrap"},
@@ -359,7 +361,7 @@ def facts_of(taken: Taken, lake: Lake) -> dict[str, Any]:
     misfits = ", ".join(f"`{name}` {count:,}" for name, count in sorted(seen.misfits.items())) or "none"
     absent = ", ".join(f"`{name}`" for name in taken.absent_fields) or "none"
     return {
-        **metadata.of_file(lake, taken.path, described=_DESCRIBED),
+        **metadata.of_file(lake, taken.path, described=described(taken.schema)),
         **{f"rows_{status}": seen.by_status.get(status, 0) for status in ("subscribed", "unsubscribed")},
         **counts,
         "who_is_there": dg.MetadataValue.md(
@@ -373,9 +375,16 @@ def facts_of(taken: Taken, lake: Lake) -> dict[str, Any]:
     }
 
 
-_DESCRIBED = {
+def described(schema: pa.Schema) -> dict[str, str]:
+    """What each column holds; all but those of every account are its fields."""
+    return {name: _OF_EVERY_ACCOUNT.get(name, f"Field {name}, by its merge tag.") for name in schema.names}
+
+
+_OF_EVERY_ACCOUNT = {
     "email": "The address, as Mailtrap has it.",
     "status": "subscribed or unsubscribed.",
     "lists": "Names of the lists; null where it is not known.",
+    "created_at": "When the contact was made at Mailtrap.",
+    "updated_at": "When the contact last changed at Mailtrap.",
     MISFITS: "Texts that do not fit the type of their column, by column.",
 }

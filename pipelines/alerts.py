@@ -23,7 +23,8 @@ def alert_on_failure() -> dg.SensorDefinition:
 
     @dg.run_failure_sensor(
         name="alert_on_failure",
-        description="Tells the webhook of CONTACTS_ALERT_WEBHOOK of each run that failed and is not retried.",
+        description="Tells the webhook of CONTACTS_ALERT_WEBHOOK of each run that failed and is not retried. "
+        "Off until it is switched on.",
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.STOPPED,
     )
@@ -44,7 +45,8 @@ def alert_on_warnings() -> dg.SensorDefinition:
     @dg.run_status_sensor(
         name="alert_on_warnings",
         run_status=dg.DagsterRunStatus.SUCCESS,
-        description="Tells the webhook of CONTACTS_ALERT_WEBHOOK of checks that warned in a run that succeeded.",
+        description="Tells the webhook of CONTACTS_ALERT_WEBHOOK of checks that warned in a run that succeeded. "
+        "Off until it is switched on.",
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.STOPPED,
     )

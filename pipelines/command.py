@@ -5,6 +5,7 @@ Belongs here: what can be typed, and how errors become sentences and exit codes 
 imported where it is used, so that `--help` answers at once.
 """
 
+import json
 import os
 import sys
 import traceback
@@ -20,6 +21,8 @@ JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object of numbers and ids, nothing else."
 )
 DEBUG = click.option("--debug", is_flag=True, help="Show where an error came from.")
+NOBODY_READS = 141
+"""What a shell calls a program whose reader went away, as `| head` does."""
 
 
 STOPPED = ConnectorError(
@@ -27,6 +30,12 @@ STOPPED = ConnectorError(
     "What was sent is recorded; nothing more is.",
     "Run the same command again: it goes on from there.",
 )
+
+
+def _names_after_tab(_context: click.Context, _argument: click.Parameter, begun: str) -> list[str]:
+    from pipelines.completion import names_of_syncs
+
+    return [name for name in names_of_syncs(os.environ) if name.startswith(begun)]
 
 
 def _examples(*lines: str) -> str:
@@ -61,7 +70,7 @@ def cli() -> None:
     short_help="Is everything in place? What is wrong, and how to mend it.",
     epilog=_examples("check", "check newsletter --json"),
 )
-@click.argument("sync", required=False)
+@click.argument("sync", required=False, shell_complete=_names_after_tab)
 @JSON
 @DEBUG
 def check(sync: str | None, as_json: bool, **_: Any) -> int:
@@ -79,7 +88,7 @@ def check(sync: str | None, as_json: bool, **_: Any) -> int:
         "plan newsletter --partition 2026-01-31",
     ),
 )
-@click.argument("sync")
+@click.argument("sync", shell_complete=_names_after_tab)
 @click.option("--partition", help="One partition of a partitioned sync: a day, or a bucket; or first...last.")
 @click.option("--full", is_flag=True, help="As if everything had to be sent again.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the plan in a file, for `sync --plan`.")
@@ -102,7 +111,7 @@ def plan(**options: Any) -> int:
         "sync newsletter --full --json",
     ),
 )
-@click.argument("sync")
+@click.argument("sync", shell_complete=_names_after_tab)
 @click.option("--partition", help="One partition of a partitioned sync: a day, or a bucket; or first...last.")
 @click.option("--full", is_flag=True, help="Send everything again, also what Mailtrap was told already.")
 @click.option(
@@ -145,7 +154,7 @@ def export(**options: Any) -> int:
     short_help="Which rows were refused, and what would mend them.",
     epilog=_examples("rejections newsletter", "rejections newsletter --since 2026-01-31 --out refused.csv"),
 )
-@click.argument("sync")
+@click.argument("sync", shell_complete=_names_after_tab)
 @click.option("--since", help="Only rows that were first refused on this day (yyyy-mm-dd, UTC) or later.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Also write them to this CSV, safe for spreadsheets."
@@ -163,7 +172,7 @@ def rejections(**options: Any) -> int:
     short_help="What Mailtrap has against what it was told.",
     epilog=_examples("drift newsletter", "drift newsletter --json"),
 )
-@click.argument("sync")
+@click.argument("sync", shell_complete=_names_after_tab)
 @click.option(
     "--heal", is_flag=True, help="Offer everybody who is missing or differs again to the next sync."
 )
@@ -227,13 +236,17 @@ def erase(**options: Any) -> int:
     return run(os.environ, **_without_debug(options))
 
 
-@cli.command(short_help="The last runs and the budget, as Prometheus text.", epilog=_examples("metrics"))
+@cli.command(
+    short_help="The last runs and the budget, as Prometheus text.",
+    epilog=_examples("metrics", "metrics --json"),
+)
+@JSON
 @DEBUG
-def metrics(**_: Any) -> int:
+def metrics(as_json: bool, **_: Any) -> int:
     """The last run of each sync and the request budget, as Prometheus text. Asks nobody but lake and journal."""
     from pipelines.metrics import metrics as run
 
-    return run(os.environ)
+    return run(os.environ, as_json=as_json)
 
 
 @cli.command(
@@ -254,21 +267,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; a mendable error is a sentence on stderr and an exit code, never a traceback."""
     words = sys.argv[1:] if argv is None else list(argv)
     try:
+        code = _ended(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # Python flushes it once more at the end
+        return NOBODY_READS
+    return code
+
+
+def _ended(words: list[str]) -> int:
+    try:
         return int(cli.main(words, prog_name="mailtrap-contacts", standalone_mode=False) or 0)
     except click.exceptions.Exit as done:
         return done.exit_code
+    except SystemExit as ended:
+        if ended.code == 1:  # click's word for a reader that went away
+            raise BrokenPipeError from None
+        raise
     except click.Abort:
-        _say(STOPPED, debug=False)
-        return 130
+        return _failed(STOPPED, words, code=130)
     except click.ClickException as error:
         error.show()
-        return EXIT_CODES["config"]
+        return _without_result(words, "config")
     except ConnectorError as error:
-        _say(error, debug="--debug" in words)
-        return error.exit_code
+        return _failed(error, words, code=error.exit_code)
     except Exception as error:  # noqa: BLE001 - its text may hold anything, so it is not shown
-        _say(_unexpected(error), debug="--debug" in words)
-        return EXIT_CODES["unknown"]
+        return _failed(_unexpected(error), words, code=EXIT_CODES["unknown"])
+
+
+def _failed(error: ConnectorError, words: list[str], *, code: int) -> int:
+    _say(error, debug="--debug" in words)
+    _without_result(words, error.outcome)
+    return code
+
+
+def _without_result(words: list[str], outcome: str) -> int:
+    """Who asked for JSON gets an object also when there is nothing to tell but how it ended."""
+    if "--json" in words:
+        click.echo(json.dumps({"schema": 1, "outcome": outcome}))
+    return EXIT_CODES[outcome]
 
 
 def _say(error: ConnectorError, *, debug: bool) -> None:
@@ -280,7 +319,8 @@ def _say(error: ConnectorError, *, debug: bool) -> None:
 
 
 def _in_colour() -> bool:
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return sys.stderr.isatty() and not plain
 
 
 def _unexpected(error: Exception) -> ConnectorError:

@@ -15,6 +15,7 @@ import dagster as dg
 from assets import account
 from assets.analyst_database import analyst_database
 from assets.changes import pending_contacts
+from assets.code import with_code
 from assets.contacts import screened_contacts
 from assets.departures import departures
 from assets.drift import drift
@@ -107,19 +108,20 @@ def loggers_from(environ: Mapping[str, str]) -> dict[str, dg.LoggerDefinition]:
     return {"console": json_lines} if settings.read(environ).logs == "json" else {}
 
 
-def mailtrap_assets() -> list[dg.AssetsDefinition]:
+def mailtrap_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """What Mailtrap has, whatever the syncs."""
     made = (
         *(account.lists, account.fields, account.suppressions, account.unsubscribed),
         *(opt_outs, exported_contacts, analyst_database),
     )
-    return [make(owners=DEFAULT_OWNERS) for make in made]
+    tables = [with_code(make(owners=DEFAULT_OWNERS), make) for make in made]
+    return [account.account(owners=DEFAULT_OWNERS), *tables]
 
 
 def assets_of(sync: Sync) -> list[dg.AssetsDefinition]:
     """The tables of one sync, in the order in which they are made."""
     owners = list(sync.owners) or DEFAULT_OWNERS
-    return [make(sync, owners=owners) for make in MADE_OF[sync.kind]]
+    return [with_code(make(sync, owners=owners), make, sync) for make in MADE_OF[sync.kind]]
 
 
 def read_syncs(environ: Mapping[str, str]) -> tuple[Sync, ...]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pipelines import printing
 from pipelines.definitions import read_syncs
 from resources import settings
 from resources.lake import Lake
@@ -48,7 +49,7 @@ HELP = {
 }
 
 
-def metrics(environ: Mapping[str, str]) -> int:
+def metrics(environ: Mapping[str, str], *, as_json: bool = False) -> int:
     """Print them."""
     known, syncs = settings.read(environ), read_syncs(environ)
     lake = Lake(known.lake)
@@ -58,7 +59,11 @@ def metrics(environ: Mapping[str, str]) -> int:
         found += of_budget(meter.in_use(), known)
     finally:
         meter.dispose()
-    sys.stdout.write(as_text(found))
+    if as_json:
+        told = [{"name": each.name, "value": each.value, **dict(each.labels)} for each in found]
+        printing.print_json({"schema": 1, "outcome": "ok", "metrics": told})
+    else:
+        sys.stdout.write(as_text(found))
     return 0
 
 

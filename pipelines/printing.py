@@ -6,6 +6,7 @@ Belongs here: how numbers look. Not here: which numbers.
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -19,20 +20,29 @@ def print_json(found: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
+class _Console(Console):
+    """A console that leaves it to the command what to do when nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        raise
+
+
 def say(*lines: str) -> None:
-    """Sentences for a person, on stderr."""
-    for line in lines:
-        if line:
-            sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    """Sentences for a person, on stderr; a run goes on when nobody hears them."""
+    with suppress(BrokenPipeError):
+        for line in lines:
+            if line:
+                sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 def warn(*lines: str) -> None:
     """Sentences that ask for something to be done, on stderr; yellow on a terminal."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    for line in lines:
-        if line:
-            console.print(line, style="yellow" if console.is_terminal else None, markup=False)
+    console = _Console(stderr=True, highlight=False, soft_wrap=True)
+    with suppress(BrokenPipeError):
+        for line in lines:
+            if line:
+                console.print(line, style="yellow" if console.is_terminal else None, markup=False)
 
 
 def title(text: str, *, fine: bool) -> None:
@@ -64,7 +74,7 @@ def _marked(value: str) -> Text:
 
 def _console() -> Console:
     """A terminal as wide as it is; elsewhere lines that are never wrapped. NO_COLOR is heeded."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    return _Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def show_rows(title: str, rows: Mapping[str, int], *, reasons: Mapping[str, int] | None = None) -> None:

@@ -27,7 +27,7 @@ def schedule_of(sync: Sync, job: "UnresolvedAssetJobDefinition") -> dg.ScheduleD
         job=job,
         cron_schedule=sync.schedule or "",
         execution_timezone="UTC",
-        description=f"Runs sync_{sync.name} at {sync.schedule} UTC.",
+        description=f"Brings Mailtrap up to date with {sync.name}{_which(sync)}. Off until it is switched on.",
     )
     def _schedule(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
         moment = context.scheduled_execution_time
@@ -45,6 +45,15 @@ def export_schedule(job: "UnresolvedAssetJobDefinition") -> dg.ScheduleDefinitio
         execution_timezone="UTC",
         description="Takes an export of everybody once a day, so that its history has no gaps. Off until it is switched on.",
     )
+
+
+def _which(sync: Sync) -> str:
+    match sync.source.partition:
+        case DayPartition():
+            return ": the rows of today and yesterday, a run each"
+        case BucketPartition(count=count):
+            return f": {count} buckets, a run each"
+    return ": sends only what changed"
 
 
 def requests_of(sync: Sync, moment: datetime, *, key: str, **facts: Any) -> Iterator[dg.RunRequest]:

@@ -121,7 +121,8 @@ def upstream_sensor(sync: Sync, job: "UnresolvedAssetJobDefinition") -> dg.Senso
         name=f"{sync.name}_upstream",
         asset_key=dg.AssetKey(list(sync.source.asset or ())),
         job=job,
-        description=f"Runs sync_{sync.name} when {'/'.join(sync.source.asset or ())} has been materialized.",
+        description=f"Runs sync_{sync.name} when {'/'.join(sync.source.asset or ())} has been materialized. "
+        "Off until it is switched on.",
         default_status=dg.DefaultSensorStatus.STOPPED,
     )
     def _upstream(
@@ -142,7 +143,8 @@ def file_sensor(
     @dg.sensor(
         name=f"{sync.name}_files",
         job=job,
-        description=f"Runs sync_{sync.name} when the files {sync.source.file} are others than before.",
+        description=f"Runs sync_{sync.name} when one of the files {sync.source.file} arrives, changes or goes. "
+        "Off until it is switched on.",
         minimum_interval_seconds=FILES_SECONDS,
         default_status=dg.DefaultSensorStatus.STOPPED,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from assets.partitions import partitions_of
 from assets.rules.sync import Sync
+from assets.rules.sync_file.problems import nearest
 from pipelines import printing, watching
 from pipelines.definitions import build_definitions, read_syncs
 from pipelines.runs import Ran, instance_of, run_job, summary_of
@@ -135,11 +136,12 @@ def sync_named(syncs: tuple[Sync, ...], name: str) -> Sync:
     for each in syncs:
         if each.name == name:
             return each
-    names = ", ".join(each.name for each in syncs) or "none"
+    names = [each.name for each in syncs]
+    meant = nearest(name, names)
     raise SettingsError(
         f"There is no sync named {name!r}.",
-        f"The folder of sync files has: {names}.",
-        "Check CONTACTS_SYNCS and the name.",
+        f"The folder of sync files has: {', '.join(names) or 'none'}.",
+        f"Did you mean {meant}?" if meant else "Check CONTACTS_SYNCS and the name.",
     )
 
 

@@ -19,6 +19,10 @@ from resources.local_mailtrap.clock import real_clock
 from resources.local_mailtrap.mailtrap import LocalMailtrap
 from resources.local_mailtrap.server import Listening, listen
 
+EXAMPLES = """Examples:
+  mailtrap-contacts local-mailtrap
+  mailtrap-contacts local-mailtrap --port 8080 --seed contacts.json"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT."""
@@ -46,7 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="local-mailtrap", description="A Mailtrap contacts API in memory, on loopback."
+        prog="mailtrap-contacts local-mailtrap",
+        description="A Mailtrap contacts API in memory, on loopback; prints its addresses as one JSON line.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=0, help="of the API; 0 picks a free one (default)")
     parser.add_argument(

@@ -64,7 +64,7 @@ def test_everything_can_be_materialized_in_one_run(world: SyncingWorld) -> None:
     definitions = world.definitions()
     keys = [
         each
-        for each in definitions.resolve_asset_graph().get_all_asset_keys()
+        for each in definitions.resolve_asset_graph().materializable_asset_keys
         if each.path[0] in ("mailtrap", "whole")
     ]
     job = definitions.resolve_implicit_global_asset_job_def()
@@ -97,3 +97,36 @@ def test_runs_of_a_whole_sync_wait_for_each_other(world: SyncingWorld) -> None:
     assert definitions.resolve_job_def("full_resync_whole").tags["contacts/one_at_a_time"] == "whole"
     assert "contacts/one_at_a_time" not in definitions.resolve_job_def("sync_daily").tags
     assert definitions.resolve_job_def("sync_daily").tags["contacts/sync"] == "daily"
+
+
+def test_a_sync_waits_for_no_table_that_somebody_would_have_to_make_first(world: SyncingWorld) -> None:
+    """The UI asks `Are you sure?` before a run whose upstream tables were never made; a first run needs none."""
+    definitions = world.definitions()
+    graph = definitions.resolve_asset_graph()
+    for sync in world.syncs:
+        for job in (f"sync_{sync.name}", f"full_resync_{sync.name}"):
+            made = definitions.resolve_job_def(job).asset_layer.executable_asset_keys
+            before = {parent for key in made for parent in graph.get(key).parent_keys} - {*made}
+            assert [key for key in before if graph.get(key).is_materializable] == [], job
+
+
+def test_every_table_links_to_its_code_and_its_sync_file(world: SyncingWorld) -> None:
+    """To the function that makes it, by a path that this machine has."""
+    graph = world.definitions().resolve_asset_graph()
+    for key in graph.materializable_asset_keys:
+        places = graph.get(key).metadata["dagster/code_references"].code_references
+        labels = [place.label for place in places]
+        assert labels[0].startswith("assets/") and labels[0].endswith(".py"), key
+        assert labels[1:] == ([] if key.path[0] == "mailtrap" else [f"{key.path[0]}.yaml"]), key
+        assert all(Path(place.file_path).is_file() for place in places)
+
+
+def test_everything_in_the_ui_says_what_it_is(world: SyncingWorld) -> None:
+    """A table, job, schedule, sensor or check without a sentence is one that somebody has to ask about."""
+    repository = world.definitions().get_repository_def()
+    graph = world.definitions().resolve_asset_graph()
+    checks = [spec for each in graph.assets_defs for spec in each.check_specs]
+    jobs = [each for each in repository.get_all_jobs() if not each.name.startswith("__")]
+    tables = [graph.get(key) for key in graph.materializable_asset_keys]
+    for each in (*tables, *jobs, *repository.schedule_defs, *repository.sensor_defs, *checks):
+        assert each.description and each.description.endswith("."), each
