@@ -83,21 +83,7 @@ def plan(
 @contextmanager
 def standing(known: Settings) -> Iterator[Ground]:
     """Client and store, open for as long as the block takes."""
-    with ExitStack() as stack:
-        store = stack.enter_context(
-            open_store(
-                str(known.home),
-                lake=known.lake,
-                journal=known.journal,
-                key=known.key,
-                rows_per_payload=known.rows_per_payload,
-                bytes_per_payload=known.bytes_per_payload,
-                poll_seconds=known.poll_seconds,
-                job_deadline_seconds=known.job_deadline_seconds,
-                tombstones=known.tombstones,
-            )
-        )
-        client = stack.enter_context(open_client(known))
+    with open_store(known) as store, open_client(known) as client:
         yield Ground(known, client, store)
 
 

@@ -45,35 +45,10 @@ class StoreResource(dg.ConfigurableResource[Store]):
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Store]:
         """Open the store for as long as the step takes, and say meanwhile that its run is at work."""
-        given = {
-            "CONTACTS_HOME": self.home,
-            "CONTACTS_LAKE": self.lake,
-            "CONTACTS_JOURNAL": self.journal,
-            "CONTACTS_KEY": self.key,
-            "CONTACTS_TOMBSTONES": self.tombstones,
-            "CONTACTS_ROWS_PER_PAYLOAD": self.rows_per_payload,
-            "CONTACTS_BYTES_PER_PAYLOAD": self.bytes_per_payload,
-            "CONTACTS_POLL_SECONDS": self.poll_seconds,
-            "CONTACTS_JOB_DEADLINE_SECONDS": self.job_deadline_seconds,
-            "CONTACTS_KEEP_EXTRACTS_DAYS": self.keep_extracts_days,
-            "CONTACTS_KEEP_REJECTIONS_DAYS": self.keep_rejections_days,
-            "CONTACTS_KEEP_EXPORTS_DAYS": self.keep_exports_days,
-            "CONTACTS_KEEP_SUMMARIES_DAYS": self.keep_summaries_days,
-        }
+        given = {f"CONTACTS_{name.upper()}": getattr(self, name) for name in type(self).model_fields}
         known = settings.read({name: value for name, value in given.items() if value is not None})
         with (
-            open_store(
-                str(known.home),
-                lake=known.lake,
-                journal=known.journal,
-                key=known.key,
-                rows_per_payload=known.rows_per_payload,
-                bytes_per_payload=known.bytes_per_payload,
-                poll_seconds=known.poll_seconds,
-                job_deadline_seconds=known.job_deadline_seconds,
-                keep_days=known.keep_days,
-                tombstones=known.tombstones,
-            ) as store,
+            open_store(known) as store,
             life.at_work(store.journal.engine, context.run.run_id)
             if context.run
             else contextlib.nullcontext(),

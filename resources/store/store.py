@@ -12,6 +12,7 @@ from resources.home import Home, open_home, sign_of
 from resources.journal import Journal, open_journal
 from resources.lake import Lake
 from resources.memory import allocate_sparingly
+from resources.settings import Settings
 from resources.tombstones import bring_together
 
 KEEP_DAYS: Mapping[str, float] = {"extracts": 1.0, "rejections": 90.0, "exports": 90.0, "summaries": 365.0}
@@ -44,35 +45,23 @@ class Store:
 
 
 @contextlib.contextmanager
-def open_store(
-    home: str,
-    *,
-    lake: str,
-    journal: str,
-    key: str | None = None,
-    rows_per_payload: int = 50_000,
-    bytes_per_payload: int = 20_000_000,
-    poll_seconds: float | None = None,
-    job_deadline_seconds: float = 3600.0,
-    keep_days: Mapping[str, float] = KEEP_DAYS,
-    tombstones: str | None = None,
-) -> Iterator[Store]:
+def open_store(settings: Settings) -> Iterator[Store]:
     """Open home, lake and journal, and give the journal's connections back at the end."""
     allocate_sparingly()
-    opened = open_home(home, key)
-    records = open_journal(journal)
+    opened = open_home(str(settings.home), settings.key)
+    records = open_journal(settings.journal)
     try:
         check_key(opened, records)
         store = Store(
             home=opened,
-            lake=Lake(lake, scratch=opened.root / "scratch"),
+            lake=Lake(settings.lake, scratch=opened.root / "scratch"),
             journal=records,
-            rows_per_payload=rows_per_payload,
-            bytes_per_payload=bytes_per_payload,
-            poll_seconds=poll_seconds,
-            job_deadline_seconds=job_deadline_seconds,
-            keep_days=keep_days,
-            elsewhere=(Lake(tombstones),) if tombstones else (),
+            rows_per_payload=settings.rows_per_payload,
+            bytes_per_payload=settings.bytes_per_payload,
+            poll_seconds=settings.poll_seconds,
+            job_deadline_seconds=settings.job_deadline_seconds,
+            keep_days=settings.keep_days,
+            elsewhere=(Lake(settings.tombstones),) if settings.tombstones else (),
         )
         store.bring_tombstones_together()
         yield store

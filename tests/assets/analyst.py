@@ -47,10 +47,7 @@ def work(errand: Errand) -> None:
         known = settings.read(errand.environ)
         with (
             open_client(known) as client,
-            open_store(
-                str(known.home), lake=known.lake, journal=known.journal, key=known.key,
-                poll_seconds=known.poll_seconds, tombstones=known.tombstones,
-            ) as store,
+            open_store(known) as store,
         ):  # fmt: skip
             if errand.dies_at:
                 _die_at(errand.dies_at)

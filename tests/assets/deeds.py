@@ -70,7 +70,7 @@ def work(errand: Errand) -> None:
     try:
         with (
             open_client(known) as client,
-            open_store(str(known.home), lake=known.lake, journal=known.journal, key=known.key) as store,
+            open_store(known) as store,
         ):
             DEEDS[errand.deed](client, store, errand.run_id)
     except ConnectorError as error:
@@ -215,7 +215,7 @@ class Scene:
     def store(self) -> Iterator[Store]:
         """What it has kept."""
         known = settings.read(self.environ)
-        with open_store(str(known.home), lake=known.lake, journal=known.journal, key=known.key) as store:
+        with open_store(known) as store:
             yield store
 
     def recorded(self) -> Counter[str]:

@@ -52,17 +52,7 @@ def run(errand: Errand) -> int:
     timing = Timing(lease_seconds=errand.lease_seconds)
     with (
         open_client(known) as client,
-        open_store(
-            str(known.home),
-            lake=known.lake,
-            journal=known.journal,
-            key=known.key,
-            rows_per_payload=known.rows_per_payload,
-            bytes_per_payload=known.bytes_per_payload,
-            poll_seconds=known.poll_seconds,
-            job_deadline_seconds=known.job_deadline_seconds,
-            tombstones=known.tombstones,
-        ) as store,
+        open_store(known) as store,
     ):
         sent = step_by_step(client, store, errand.sync, rows=errand.rows, run_id=errand.run_id, timing=timing)
     for problem in sent.told.problems:

@@ -87,13 +87,7 @@ class History:
         known = settings.read(self.scene.environ | {"CONTACTS_TOMBSTONES": str(self.vault)})
         with (
             open_client(known) as client,
-            open_store(
-                str(known.home),
-                lake=known.lake,
-                journal=known.journal,
-                key=known.key,
-                tombstones=known.tombstones,
-            ) as store,
+            open_store(known) as store,
         ):
             yield client, store
 

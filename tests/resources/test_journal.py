@@ -7,15 +7,17 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from resources import settings
 from resources.database import open_engine
 from resources.errors import JournalError, SettingsError
 from resources.journal import Delivery, Journal, Lease, open_journal
 from resources.process import is_dead, this_process
-from resources.store.store import open_store
+from resources.store.store import Store, open_store
 from tests import postgres
 
 
@@ -214,14 +216,16 @@ def test_other_databases_are_refused_without_showing_the_url(url: str) -> None:
 
 def test_a_journal_keeps_to_the_key_it_was_made_with(tmp_path: Path) -> None:
     """A machine with a key of its own would recognise nobody: it is told so before it reads a row."""
-    places = {"lake": str(tmp_path / "lake"), "journal": f"sqlite:///{tmp_path}/journal.db"}
-    with open_store(str(tmp_path / "one"), key="k" * 32, **places):
-        pass
-    with open_store(str(tmp_path / "two"), key="k" * 32, **places):
+    places = {"CONTACTS_LAKE": str(tmp_path / "lake"), "CONTACTS_JOURNAL": f"sqlite:///{tmp_path}/journal.db"}
+
+    def on(machine: str, **more: str) -> AbstractContextManager[Store]:
+        return open_store(settings.read({**places, "CONTACTS_HOME": str(tmp_path / machine), **more}))
+
+    with on("one", CONTACTS_KEY="k" * 32), on("two", CONTACTS_KEY="k" * 32):
         pass
     with (
         pytest.raises(SettingsError, match="Give every machine the same CONTACTS_KEY"),
-        open_store(str(tmp_path / "three"), **places),
+        on("three"),
     ):
         pytest.fail("a key was made anew and taken")
 
