@@ -23,8 +23,7 @@ MAY_IMPORT = {
 }
 RULES_MAY_IMPORT = {
     "assets", "pandas", "pandera", "pyarrow", "duckdb", "numpy",
-    "email_validator",
-    "idna", "publicsuffixlist", "sqlglot", "yaml", "msgspec", "isal",
+    "idna", "sqlglot", "yaml", "msgspec", "isal",
 }  # fmt: skip
 PURE_RESOURCES = tuple(
     Path("resources/mailtrap") / name
@@ -217,6 +216,20 @@ def test_what_is_imported_is_declared() -> None:
             if not names & declared and not optional:
                 wrong.append(f"{each.where}: {each.top} comes with {', '.join(sorted(names))}")
     assert not wrong, listed(wrong)
+
+
+def test_what_is_declared_is_imported() -> None:
+    """Nobody installs a library that the product does not use; the web server is started, not imported."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    providers = importlib.metadata.packages_distributions()
+    used = {
+        name.lower().replace("_", "-")
+        for path in modules()
+        for each in foreign(path)
+        for name in providers.get(each.top, [each.top])
+    }
+    declared = {re.split(r"[\[<>=]", line, maxsplit=1)[0] for line in project["dependencies"]}
+    assert declared - used == {"dagster-webserver"}
 
 
 def test_every_module_draws_its_border() -> None:
