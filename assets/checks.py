@@ -119,10 +119,9 @@ def _only_changes(
 
 def why_everything(run: Mapping[str, Any]) -> str:
     """Why a run sent everybody, as far as its numbers tell."""
-    new, changed, sent = run.get("new", 0), run.get("changed", 0), run["rows"].get("accepted", 0)
-    if new + changed < sent / 2:
+    if run.get("resend"):
         return "a full resync was asked for."
-    if new > changed:
+    if run.get("new", 0) > run.get("changed", 0):
         return "the ledger knew none of them. Another CONTACTS_KEY, another lake, another account, or other people?"
     return "the values of nearly everybody changed. Did fields or lists of the sync file, or a whole column, change?"
 

@@ -208,6 +208,7 @@ def _numbers_of(sent: Sent, *, run_id: str) -> dict[str, Any]:
         "payloads": sent.told.payloads,
         "seconds": round(sent.seconds, 3),
         "ambiguous": sent.told.ambiguous,
+        "resend": sent.resend,
         **{
             name: sum(rows.get(name, 0) for rows in sent.by_partition.values()) for name in ("new", "changed")
         },

@@ -34,6 +34,8 @@ class Sent:
     retries: int = 0
     overdue: Sequence[Overdue] = ()
     """Imports of earlier runs that should have ended long ago."""
+    resend: bool = False
+    """Whether everybody was to be told once more."""
     started_at: float = field(default_factory=time.time)
     seconds: float = 0.0
 
@@ -72,6 +74,7 @@ def sent(
         requests=requests,
         retries=retries,
         overdue=overdue,
+        resend=bool(facts.get("resend")),
         started_at=started_at,
         seconds=ended_at - started_at,
     )

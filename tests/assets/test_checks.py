@@ -56,17 +56,17 @@ def test_a_run_that_is_unlike_those_before_it_warns(now: dict[str, Any], failed:
 
 
 @pytest.mark.parametrize(
-    ("new", "changed", "why"),
+    ("facts", "why"),
     [
-        pytest.param(0, 0, "full resync was asked for", id="asked for"),
-        pytest.param(950, 0, "ledger knew none", id="another key or lake"),
-        pytest.param(10, 940, "values of nearly everybody changed", id="the sync file was edited"),
+        pytest.param({"resend": True, "changed": 950}, "full resync was asked for", id="asked for"),
+        pytest.param({"new": 950}, "ledger knew none", id="another key or lake"),
+        pytest.param({"new": 10, "changed": 940}, "nearly everybody changed", id="the sync file was edited"),
     ],
 )
-def test_a_full_resync_says_why(new: int, changed: int, why: str) -> None:
+def test_a_full_resync_says_why(facts: dict[str, int], why: str) -> None:
     """Everything was sent although most was known: an automation at Mailtrap may wake for everybody."""
     told = {"read": 1000, "accepted": 10, "unchanged": 940}
-    now = summary("now", rows={"read": 1000, "accepted": 950, "unchanged": 0}, new=new, changed=changed)
+    now = summary("now", rows={"read": 1000, "accepted": 950, "unchanged": 0}, **facts)
     found = results(now, [summary("a", rows=told)])["only_changes_are_sent"]
     assert not found.passed and found.description is not None and why in found.description
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +12,8 @@ import dagster as dg
 import httpx
 import pytest
 
+from assets import checks
+from assets.account import SUPPRESSIONS
 from pipelines.alerts import about_checks, alert_on_failure, alert_on_warnings
 from resources.alerts.webhook import Webhook
 from tests.pipelines.syncing_world import SyncingWorld, syncing_world
@@ -42,16 +45,34 @@ def failed_run(world: SyncingWorld, chat: Chat) -> str | None:
 
 def tell_of_failure(world: SyncingWorld, webhook: Webhook) -> str | None:
     """A run that fails, and the tick of the sensor that hears of it; says why it told nothing."""
-    result = world.run("sync_whole")
-    run = world.instance.get_run_by_id(result.run_id)
+    result, run = ran(world, "sync_whole")
     event = next(each for each in result.all_events if each.is_failure and not each.is_step_event)
-    assert run is not None
     sensor = alert_on_failure()
     context = dg.build_run_status_sensor_context(
         sensor.name, event, world.instance, run, resources={"alerts": webhook}
     ).for_run_failure()
     answer = sensor(context)
     return answer.skip_message if isinstance(answer, dg.SkipReason) else None
+
+
+def tell_of_success(world: SyncingWorld, webhook: Webhook, *, job: str = "sync_whole") -> str | None:
+    """A run that succeeds, and the tick of the sensor that hears of its warnings; says why it told nothing."""
+    result, run = ran(world, job)
+    event = next(each for each in result.all_events if each.event_type is dg.DagsterEventType.RUN_SUCCESS)
+    sensor = alert_on_warnings()
+    context = dg.build_run_status_sensor_context(
+        sensor.name, event, world.instance, run, resources={"alerts": webhook}
+    )
+    answer = sensor(context)
+    return answer.skip_message if isinstance(answer, dg.SkipReason) else None
+
+
+def ran(world: SyncingWorld, job: str) -> tuple[dg.ExecuteInProcessResult, dg.DagsterRun]:
+    """A whole run, and what Dagster's storage has of it."""
+    result = world.run(job)
+    run = world.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    return result, run
 
 
 def test_a_failed_run_is_told_with_its_remedy_and_without_people(tmp_path: Path) -> None:
@@ -169,3 +190,57 @@ def test_what_stopped_a_run_arrives_at_the_webhook(
     assert set(message) == {"text", "blocks"} and f"*outcome:* {outcome}" in body.decode()
     assert about in message["text"], message["text"]
     assert "@" not in body.decode() and "Name1" not in body.decode()
+
+
+@pytest.mark.proof
+def test_what_is_unusual_arrives_at_the_webhook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole runs of one sync: nothing unusual says nothing; slow, everything again and why, fewer rows, stale knowledge."""
+    monkeypatch.setattr(checks, "SECONDS_SLACK", 0.5)  # thirty seconds would be half a minute of this test
+    with listening() as (url, posted), syncing_world(tmp_path, people_a_day=60) as world:
+        webhook = Webhook(url)
+
+        def told(job: str = "sync_whole", *, change: str = "") -> str:
+            if change:
+                world.change(f"update people set {change}, updated_at = updated_at + interval 1 minute")
+            posted.clear()
+            why = tell_of_success(world, webhook, job=job)
+            assert (why is None) == bool(posted), why
+            return as_read(posted)
+
+        for run in range(4):
+            assert told(change=f"first_name = if(id = 'p1', 'Name1-{run}', first_name)") == ""
+        world.mailtrap.turn(import_start_seconds=2.5)
+        assert "as_fast_as_usual. A payload took 3 s; usual are" in told(change="first_name = id || 'x'")
+        world.mailtrap.turn(import_start_seconds=0)
+        words = told("full_resync_whole")
+        assert "only_changes_are_sent. 240 of 240" in words and "a full resync was asked for" in words
+        assert "the values of nearly everybody changed" in told(change="first_name = 'Name1' || id")
+        world.change("delete from people where id not like 'p1%'")
+        assert "as_many_rows_as_usual. " in (words := told()) and "usual are 240" in words
+
+        posted.clear()
+        age_the_suppressions(world, hours=30)
+        fault = {"do": "answer", "status": 503}
+        world.mailtrap.fault(action=fault, match={"path": "/suppressions$"}, times=None)
+        tell_of_failure(world, webhook)
+        words = as_read(posted)
+        assert "could not be refreshed, and it is 30.0 hours old" in words and "*outcome:* transient" in words
+
+
+def as_read(posted: list[bytes]) -> str:
+    """What people read of the one message, if there was any; in Slack's shape, and nobody is named."""
+    if not posted:
+        return ""
+    [body] = posted
+    message = json.loads(body)
+    assert set(message) == {"text", "blocks"} and "@" not in body.decode() and "Name1" not in body.decode()
+    return "\n".join([message["text"], *(each["text"]["text"] for each in message["blocks"])])
+
+
+def age_the_suppressions(world: SyncingWorld, *, hours: float) -> None:
+    """As if they had been read so long ago."""
+    stamp = SUPPRESSIONS.replace("latest.parquet", "freshness.json")
+    with world.store() as store:
+        found = json.loads(store.lake.read_bytes(stamp))
+        found["taken_at"] = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+        store.lake.write_bytes(stamp, json.dumps(found).encode())
