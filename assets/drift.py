@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from pydantic import Field as Described
 
 from assets import ledger, metadata
+from assets.analyst_database import write_database
 from assets.export_jobs import PATIENT, Patience
 from assets.exports import LATEST, Wanted, take_export
 from assets.failures import told_to_dagster
@@ -100,7 +101,10 @@ def drift(sync: Sync, *, owners: Sequence[str]) -> dg.AssetsDefinition:
     def _drift(
         config: DriftConfig, mailtrap: dg.ResourceParam[MailtrapClient], store: dg.ResourceParam[Store]
     ) -> Iterator[Any]:
+        is_first = not store.lake.exists(report_of(sync.name))
         found = find_drift(mailtrap, store, sync, heal=config.heal)
+        if is_first:
+            write_database(store.lake, store.journal)  # analysts have a view more
         yield dg.MaterializeResult(asset_key=key, metadata=facts_of(found, store.lake))
         yield dg.AssetCheckResult(
             asset_key=key,
@@ -114,12 +118,23 @@ def drift(sync: Sync, *, owners: Sequence[str]) -> dg.AssetsDefinition:
     return _drift
 
 
+def report_of(sync: str) -> str:
+    """Where the report of a sync lies."""
+    return f"{sync}/drift/latest.parquet"
+
+
+def counted(missing: int, differ: int) -> str:
+    """How many people are not as they were told, in words."""
+    gone = "1 person is missing" if missing == 1 else f"{missing:,} people are missing"
+    return f"{gone} and {differ:,} {'differs' if differ == 1 else 'differ'}"
+
+
 def find_drift(
     client: MailtrapClient, store: Store, sync: Sync, *, heal: bool = False, patience: Patience = PATIENT
 ) -> Drift:
     """Compare the ledger with an export that is younger than it; keep the report; offer again what is asked."""
     exported_at = _fresh_export(client, store, sync, patience=patience)
-    path = f"{sync.name}/drift/latest.parquet"
+    path = report_of(sync.name)
     states, fields = steady(
         store.journal, lambda: _compare(client, store, sync, path=path, exported_at=exported_at)
     )
@@ -212,7 +227,7 @@ def _sentence(found: Drift) -> str:
         if found.offered_again
         else f"A run with heal: true would offer {found.would_offer_again:,} again."
     )
-    return f"{found.states['missing']:,} of {found.told:,} people are missing and {found.states['differs']:,} differ. {rest}"
+    return f"Of {found.told:,} people {counted(found.states['missing'], found.states['differs'])}. {rest}"
 
 
 def _fresh_export(client: MailtrapClient, store: Store, sync: Sync, *, patience: Patience) -> str:

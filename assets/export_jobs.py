@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from assets.rules.export_layout import ExportFileError
-from resources.errors import GuardError, RefusedError, UnavailableError
+from resources.errors import GuardError, RefusedError, SettingsError, UnavailableError
 from resources.journal import Journal
 from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
@@ -73,6 +73,9 @@ class ExportJobs:
             try:
                 with self._fetched(url) as path:
                     result = read(path, ready)
+            except SettingsError:  # once it is mended, nobody expects an answer of an hour ago
+                self._forget(name)
+                raise
             except (DownloadError, ExportFileError) as error:
                 if isinstance(error, ExportFileError) and not error.damaged:
                     self._forget(name)

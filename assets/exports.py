@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +34,7 @@ from assets.freshness import freshness_of_takings
 from assets.membership import Membership, listed
 from assets.rules.export_layout import MISFITS
 from assets.rules.exported import Export, Seen, ahead, open_export, worth_a_dictionary
+from assets.rules.sync_file.problems import nearest
 from assets.rules.traces import People, is_of
 from assets.steady import ERASURE, WAIT_SECONDS
 from resources.errors import LakeError, SettingsError
@@ -210,7 +211,7 @@ class _Reading:
             raise SettingsError(
                 f"The export has no column {', '.join(map(repr, missing))}.",
                 f"It has: {', '.join(known)}.",
-                "Name columns by merge tag, as they are listed here.",
+                f"{_meant(missing[0], known)}Name columns by merge tag, as they are listed here.",
             )
         names = [name for name in known if name in {"email", *(self.wanted.columns or known)}]
         return pa.schema([export.schema.field(name) for name in names])
@@ -272,10 +273,15 @@ def _ids_of(wanted: Sequence[str | int], lists: Sequence[ContactList]) -> list[i
             raise SettingsError(
                 f"The account has no list {str(each)!r}.",
                 f"Its lists are: {', '.join(repr(name) for name in by_name) or 'none'}.",
-                "Name a list exactly as Mailtrap does, or by its id.",
+                f"{_meant(str(each), by_name)}Name a list exactly as Mailtrap does, or by its id.",
             )
         found.append(number)
     return found
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    found = nearest(word, known)
+    return f"Did you mean {found!r}? " if found else ""
 
 
 def _short(words: Sequence[str]) -> str:

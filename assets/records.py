@@ -14,14 +14,16 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from assets import evidence, ledger, refusals
+from assets import drift, evidence, ledger, refusals
 from assets.account import SUPPRESSIONS, UNSUBSCRIBED
 from assets.cleaning import rows_named
 from assets.erasure import source_keys_of
 from assets.exports import LATEST
 from assets.rules import comparison
 from assets.rules.examples import as_contacts
+from assets.rules.hash_text import as_text
 from assets.rules.screening import screen
 from assets.rules.sync import Sync
 from assets.rules.traces import People, is_of
@@ -140,6 +142,8 @@ def _of_sync(store: Store, sync: Sync, warehouse: Warehouse, person: Person, *, 
         for path in store.lake.list(evidence.folder(sync.name))
         for row in rows_in(store.lake, path, person)
     ]
+    found["payloads"].sort(key=lambda each: str(each["told_at"]))
+    found["drift"] = _in_report(store.lake, sync, person)
     found["refused_by_mailtrap"] = [
         row
         for path in store.lake.list(refusals.folder(sync.name))
@@ -184,6 +188,16 @@ def told_about(store: Store, sync: Sync, person: Person) -> Record | None:
         query = f"select * from ({comparison.told_sql(told)}) where address_hash = {here}::uuid"
         rows = plain(connection.sql(query).to_arrow_table())
     return rows[0] if rows else None
+
+
+def _in_report(lake: Lake, sync: Sync, person: Person) -> Record | None:
+    """What the last comparison with an export found of this person."""
+    path, here = drift.report_of(sync.name), str(uuid.UUID(bytes=person.hash))
+    for batch in lake.read(path) if lake.exists(path) else ():
+        texts = as_text(batch["address_hash"])
+        for row in plain(pa.Table.from_batches([batch]).filter(pc.equal(texts, here))):
+            return {**row, "exported_at": lake.metadata(path).get("exported_at")}
+    return None
 
 
 def rows_in(lake: Lake, path: str, person: Person) -> list[Record]:

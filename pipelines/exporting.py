@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.drift import counted
 from assets.exports import hand_out
 from pipelines import printing
 from pipelines.definitions import build_definitions, read_syncs
@@ -68,12 +69,15 @@ def drift(environ: Mapping[str, str], *, sync: str, heal: bool = False, as_json:
         found = _facts(ran, table)
         if heal and ran.outcome == "ok" and found["would_offer_again"]:
             printing.say(
-                f"Healing {chosen.name}: {found['people_missing']:,} people who are missing and {found['people_differs']:,} "
-                "who differ are offered again; the next sync sends them."
+                f"{chosen.name}: {counted(found['people_missing'], found['people_differs'])}. They are offered again now; "
+                "the next sync sends them."
             )
             ran = look(heal=True, only=[table])
     ran = judged(ran, _facts(ran, table), sync=chosen.name)
-    return _report(f"drift of {chosen.name}", ran, _facts(ran, table), as_json=as_json, names=OF_DRIFT)
+    facts = dict(_facts(ran, table))
+    if facts.get("offered_again") and not as_json:
+        del facts["would_offer_again"]  # it has been done
+    return _report(f"drift of {chosen.name}", ran, facts, as_json=as_json, names=OF_DRIFT)
 
 
 OF_EXPORT = {
@@ -100,7 +104,7 @@ OF_DRIFT = {
 }
 WHERE_AND_WHEN = {"exported_at": "As Mailtrap was at", "path": "In the lake"}
 """What stands before each number on a terminal; numbers that are always small are shown only where there are some."""
-ONLY_IF_ANY = ("without_email", "misfits", "not_utf8", "odd_rows", "absent_fields")
+ONLY_IF_ANY = ("offered_again", "without_email", "misfits", "not_utf8", "odd_rows", "absent_fields")
 
 
 def judged(ran: Ran, facts: Mapping[str, Any], *, sync: str) -> Ran:
@@ -111,8 +115,7 @@ def judged(ran: Ran, facts: Mapping[str, Any], *, sync: str) -> Ran:
     return replace(
         ran,
         outcome="data",
-        sentence=f"{facts['people_missing']:,} people are missing at Mailtrap and {facts['people_differs']:,} differ from what "
-        f"{sync} told it. No sync mends this by itself, because Mailtrap was told already. "
+        sentence=f"{counted(facts['people_missing'], facts['people_differs'])} from what {sync} told Mailtrap. No sync mends this by itself, because Mailtrap was told already. "
         f"Look at {sync}/drift/latest.parquet, then run mailtrap-contacts drift {sync} --heal.",
     )
 

@@ -149,6 +149,7 @@ def _of_sync(found: Record) -> Iterator[str]:
         yield f"payload: {each['change']} in import {each['import_id']} at {each['told_at']}, consent: {each['consent_evidence'] or 'no evidence column'}"
     for each in found["refused_by_mailtrap"]:
         yield f"refused by Mailtrap: {each['column'] or 'the contact'}: {each['mailtrap_says']}"
+    yield from _in_report(found["drift"])
     last = found["told"]
     if last is None:
         yield "ledger: Mailtrap was never told"
@@ -168,6 +169,12 @@ def _at_mailtrap(found: Record) -> Iterator[str]:
         yield f"changed from {each['former_status']} to {each['status']} {_when(each)}"
     for each in found["exported"]:
         yield f"the latest export has it: {each.get('status')}"
+
+
+def _in_report(drift: Record | None) -> Iterator[str]:
+    if drift is not None:
+        fields = f" in {', '.join(drift['differing'])}" if drift["differing"] else ""
+        yield f"drift: {drift['state'].replace('_', ' ')}{fields}, in the export of {drift['exported_at']}"
 
 
 def _when(change: Record) -> str:

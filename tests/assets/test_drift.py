@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
 
+from assets.analyst_database import DATABASE
 from assets.drift import Drift, drift, find_drift
 from assets.export_jobs import Patience
 from assets.rules.sync import FieldRule, Lists
@@ -175,4 +177,8 @@ def test_the_asset_has_a_chart_a_check_and_no_address(world: World) -> None:
     assert ran.success and not check.passed and check.severity == dg.AssetCheckSeverity.WARN
     (event,) = ran.asset_materializations_for_node(f"{world.sync.name}__drift")
     assert event.metadata["people_missing"].value == 1
+    assert "1 person is missing and 0 differ." in str(check.description)
     assert "@example.com" not in "".join(str(each) for each in ran.all_events)
+    with world.store.lake.local(DATABASE) as path, duckdb.connect(path, read_only=True) as connection:
+        found = connection.sql("select state, count(*) from drift group by all order by all").fetchall()
+    assert found == [("applied", 49), ("missing", 1)], "analysts have the report from the first one on"

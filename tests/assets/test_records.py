@@ -9,6 +9,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from assets.drift import find_drift
+from assets.export_jobs import Patience
 from assets.records import Person, everything, explained
 from pipelines.people import told
 from resources.warehouses import connect
@@ -61,6 +63,18 @@ def test_a_stranger_has_no_rows(world: World) -> None:
     """An honest nothing is an answer too."""
     found = everything(world.client, world.store, person("nobody@example.com"), syncs=[world.sync])
     assert (found["ours"], found["mailtrap"]["contact"], found["tombstone"]) == ({}, None, None)
+
+
+def test_explain_says_what_the_last_comparison_found(world: World) -> None:
+    """The report holds keyed hashes: this is where it is told who they are."""
+    clock = world.mailtrap.clock
+    assert explain(world, "p1@example.com")["syncs"]["people"]["drift"] is None
+    world.client.upsert_contact("p1@example.com", email="p1@example.com", fields={"first_name": "Other"})
+    find_drift(world.client, world.store, world.sync, patience=Patience(clock=clock.time, sleep=clock.sleep))
+    assert "drift: differs in first_name, in the export of" in "\n".join(
+        told(explain(world, "p1@example.com"))
+    )
+    assert "drift: applied, in the export of" in "\n".join(told(explain(world, "p2@example.com")))
 
 
 def test_explain_follows_a_row_to_its_import(world: World) -> None:
