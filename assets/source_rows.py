@@ -9,6 +9,7 @@ import pyarrow as pa
 from assets import metadata, shown
 from assets.failures import told_to_dagster
 from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run, window_of
+from assets.rules.buckets import in_bucket
 from assets.rules.side_by_side import side_by_side
 from assets.rules.sync import Sync
 from assets.rules.traces import People, is_of
@@ -17,7 +18,7 @@ from assets.steady import steady
 from assets.warehouse_tables import key_of
 from resources.lake import Lake
 from resources.store.store import Store
-from resources.warehouses.contract import Warehouse
+from resources.warehouses.contract import Bucket, Warehouse, Window
 
 COMPRESSION = "lz4"  # read once, soon, and then gone: speed counts
 
@@ -78,13 +79,20 @@ def extract(
         ) as sink:
 
             def write(batch: pa.RecordBatch) -> int:
-                kept = _without(batch, erased, email=sync.email)
-                sink.write(kept)
-                return int(batch.num_rows)
+                ours = _of_window(batch, window)
+                sink.write(_without(ours, erased, email=sync.email))
+                return int(ours.num_rows)
 
             read = sum(side_by_side(write, batches, threads=1, ahead=1))  # the warehouse is read meanwhile
             sink.note("erased", str(read - sink.rows))
             return read
+
+
+def _of_window(batch: pa.RecordBatch, window: Window | None) -> pa.RecordBatch:
+    if not isinstance(window, Bucket):
+        return batch
+    ours = in_bucket(batch[window.column], window.index, window.count)
+    return batch if ours.all() else batch.filter(pa.array(ours))
 
 
 def _without(batch: pa.RecordBatch, erased: People | None, *, email: str) -> pa.RecordBatch:

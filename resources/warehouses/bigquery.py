@@ -341,4 +341,6 @@ _PLAIN: dict[str, pa.DataType] = {
     "DATETIME": plain.TIMESTAMP,
     "TIMESTAMP": plain.INSTANT,
 }
-GRAMMAR = Grammar(dialect="bigquery", address_hash=ADDRESS_HASH, decode=_decode)
+GRAMMAR = Grammar(
+    dialect="bigquery", address_hash=ADDRESS_HASH, odd_address=statement.odd_address("STRING"), decode=_decode
+)

@@ -108,7 +108,9 @@ class Days:
 class Bucket:
     """Rows whose address hashes to `index` of `count`: one person stays in one bucket, in every run.
 
-    The hash is the first 32 bits of the MD5 of `lower(trim(column))`, in every warehouse; NULL is the empty text.
+    The hash is the first 32 bits of the MD5 of `lower(trim(column))`, in every warehouse; NULL is the empty text. Rows
+    whose address is spelt oddly are in every bucket's window: whom they are about, and so where they belong, is no
+    question for SQL. Odd is a dot at the end, and any character but ASCII letters, digits, and @ . _ + -
     """
 
     column: str

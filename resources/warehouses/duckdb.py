@@ -288,4 +288,6 @@ _OUTSIDE = {
     plain.TIMESTAMP: ("TIMESTAMP", "0001-12-31 (BC) 00:00:00", "10000-01-01 00:00:00"),
     plain.INSTANT: ("TIMESTAMPTZ", "0001-12-31 (BC) 00:00:00+00", "10000-01-01 00:00:00+00"),
 }
-GRAMMAR = Grammar(dialect="duckdb", address_hash=ADDRESS_HASH, decode=_decode)
+GRAMMAR = Grammar(
+    dialect="duckdb", address_hash=ADDRESS_HASH, odd_address=statement.odd_address("VARCHAR"), decode=_decode
+)

@@ -70,7 +70,12 @@ class PostgresWarehouse:
 
     def __init__(self, url: str, *, statement_timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS) -> None:
         self.dialect = "redshift" if url.startswith("redshift") else "postgres"
-        self._grammar = Grammar(dialect=self.dialect, address_hash=HASHES[self.dialect], decode=_decode)
+        self._grammar = Grammar(
+            dialect=self.dialect,
+            address_hash=HASHES[self.dialect],
+            odd_address=statement.odd_address("VARCHAR"),
+            decode=_decode,
+        )
         self._timeout_seconds = statement_timeout_seconds
         self._closed = False
         with complaints.border(lambda error: _cannot_connect(url, error)):

@@ -354,4 +354,9 @@ _PLAIN: dict[str, pa.DataType] = {
     "TIMESTAMP_LTZ": plain.INSTANT,
     "TIMESTAMP_TZ": plain.INSTANT,
 }
-GRAMMAR = Grammar(dialect="snowflake", address_hash=ADDRESS_HASH, decode=_decode)
+GRAMMAR = Grammar(
+    dialect="snowflake",
+    address_hash=ADDRESS_HASH,
+    odd_address=statement.odd_address("VARCHAR"),
+    decode=_decode,
+)

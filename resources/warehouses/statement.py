@@ -6,6 +6,7 @@ what a warehouse's own types need (its `Grammar`, in its file), connections, err
 """
 
 import re
+import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,6 +40,21 @@ def typed_literal(value: str, data_type: str, dialect: str) -> str:
     return exp.cast(exp.Literal.string(value), data_type).sql(dialect=dialect)
 
 
+PLAIN_LETTERS = string.ascii_lowercase + string.ascii_uppercase + string.digits + "@._+-"
+
+
+def odd_address(text_type: str) -> str:
+    """The template of `Grammar.odd_address` for dialects that have TRANSLATE."""
+    column = f"CAST({{column}} AS {text_type})"
+    return f"(TRANSLATE({column}, '{PLAIN_LETTERS}', '') <> '' OR {column} LIKE '%.')"
+
+
+def is_odd(address: str | None) -> bool:
+    """The same in Python, for databases that can call it."""
+    text = address or ""
+    return text.endswith(".") or not set(text) <= set(PLAIN_LETTERS)
+
+
 @dataclass(frozen=True, slots=True)
 class Grammar:
     """What one dialect does in its own way. In the templates, {column} is the quoted column."""
@@ -46,6 +62,8 @@ class Grammar:
     dialect: str
     address_hash: str
     """An integer from 0 to 2**32 - 1: the first 8 hex digits of md5(lower(trim(coalesce(text, ''))))."""
+    odd_address: str
+    """Whether the text ends in a dot or holds a character that is not in PLAIN_LETTERS."""
     decode: Callable[[Column, str], str] = lambda _, quoted: quoted
     """The expression of a column in the select list: what Arrow cannot hold is cast to text here."""
     literal: Callable[[str, str, str], str] = typed_literal
@@ -191,7 +209,8 @@ def where(window: Window | None, column: Column | None, grammar: Grammar) -> str
     name = quoted(column.name, grammar.dialect)
     if isinstance(window, Bucket):
         number = grammar.address_hash.replace("{column}", name)
-        return f" WHERE MOD({number}, {int(window.count)}) = {int(window.index)}"
+        odd = grammar.odd_address.replace("{column}", name)
+        return f" WHERE MOD({number}, {int(window.count)}) = {int(window.index)} OR {odd}"
     start, end = (grammar.literal(value, kind, grammar.dialect) for value, kind in _bounds(window, column))
     return f" WHERE {name} >= {start} AND {name} < {end}"
 
