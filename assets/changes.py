@@ -18,22 +18,23 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets import contacts, evidence, ledger, metadata, refusals, shown
+from assets import contacts, metadata, shown
 from assets.account import ACCOUNT, Knowledge, refresh_knowledge
-from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
+from assets.delivery import evidence, ledger, refusals
+from assets.delivery.loop import WAIT_FOR_ACCOUNT_SECONDS
+from assets.delivery.settling import settle
 from assets.failures import told_to_dagster
-from assets.gone import gone_from, told_people, unlist
 from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run
 from assets.pending import PENDING_SCHEMA, REPEATED, ROWS_PER_GROUP, Pending
+from assets.people.gone import gone_from, told_people, unlist
+from assets.people.withheld import existing_people, withheld_from
 from assets.preparation import prepare
 from assets.rules import comparison, guards
 from assets.rules.comparison import TOLD_SCHEMA, Change
 from assets.rules.payload import ListIds
 from assets.rules.sync import DayPartition, Sync
-from assets.settling import settle
 from assets.steady import steady
 from assets.summary import WITHOUT_ADDRESS
-from assets.withheld import existing_people, withheld_from
 from resources.lake import Lake, ParquetSink
 from resources.mailtrap.client import MailtrapClient
 from resources.store.store import Store

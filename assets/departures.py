@@ -16,11 +16,12 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from assets import contacts, ledger, metadata
+from assets import contacts, metadata
 from assets.account import OPT_OUTS_BY_US
-from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
+from assets.delivery import ledger
+from assets.delivery.loop import WAIT_FOR_ACCOUNT_SECONDS
+from assets.delivery.settling import settle_wholly
 from assets.failures import told_to_dagster
-from assets.leavers import Leaver, find, named
 from assets.partitions import (
     WHOLE,
     backfill_policy_of,
@@ -28,11 +29,11 @@ from assets.partitions import (
     partitions_of,
     partitions_of_run,
 )
+from assets.people.leavers import Leaver, find, named
 from assets.plans import PlanConfig, keep_to_plan
 from assets.rules.comparison import TOLD_SCHEMA
 from assets.rules.leaving import act_of
 from assets.rules.sync import Sync
-from assets.settling import settle_wholly
 from assets.summary import WITHOUT_ADDRESS, note_departed
 from resources.errors import ConnectorError, RefusedError
 from resources.journal import Lease

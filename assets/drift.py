@@ -21,8 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field as Described
 
-from assets import ledger, metadata
+from assets import metadata
 from assets.analyst_database import write_database
+from assets.delivery import ledger
 from assets.export_jobs import PATIENT, Patience
 from assets.exports import LATEST, Wanted, take_export
 from assets.failures import told_to_dagster

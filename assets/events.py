@@ -23,9 +23,10 @@ from assets import contacts, metadata, retention, shown
 from assets.account import Knowledge
 from assets.changes import known_about
 from assets.checks import accounted, accounted_spec
-from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
+from assets.delivery.loop import WAIT_FOR_ACCOUNT_SECONDS
 from assets.failures import told_to_dagster
 from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run
+from assets.people.withheld import withheld_from
 from assets.rules import comparison
 from assets.rules.events import Screened, events_schema, screen_events
 from assets.rules.judgement import NO_CONSENT
@@ -33,7 +34,6 @@ from assets.rules.rejection import REJECTIONS
 from assets.rules.sync import Sync
 from assets.steady import steady
 from assets.summary import write
-from assets.withheld import withheld_from
 from resources.errors import ConnectorError
 from resources.journal import Lease
 from resources.lake import Lake

@@ -27,11 +27,11 @@ from pydantic import Field as Described
 
 from assets import metadata
 from assets.account import ACCOUNT
-from assets.cleaning import Places, clean_file
 from assets.export_jobs import PATIENT, ExportJobs, Patience, Ready
 from assets.failures import told_to_dagster
 from assets.freshness import freshness_of_takings
 from assets.membership import Membership, listed
+from assets.people.cleaning import Places, clean_file
 from assets.rules.export_layout import MISFITS
 from assets.rules.exported import Export, Seen, ahead, open_export, worth_a_dictionary
 from assets.rules.sync_file.problems import nearest

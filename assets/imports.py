@@ -11,19 +11,20 @@ from typing import Any
 
 import dagster as dg
 
-from assets import metadata, progress, refusals, retention, shown, summary
+from assets import metadata, progress, retention, shown, summary
 from assets.changes import look_for_pending
 from assets.checks import accounted, accounted_spec, against_former_runs, former_summaries, usual_specs
-from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Timing, Told
+from assets.delivery import refusals
+from assets.delivery.loop import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Timing, Told
+from assets.delivery.offered import fell_behind, pending_path, up_to_date
+from assets.delivery.overdue import people_in
+from assets.delivery.settling import pace_of, settle_under
 from assets.ended import until_ended
 from assets.failures import told_to_dagster
 from assets.freshness import freshness_of
-from assets.offered import fell_behind, pending_path, up_to_date
-from assets.overdue import people_in
 from assets.partitions import WHOLE, backfill_policy_of, label, partitions_of, partitions_of_run
 from assets.preparation import still_fits
 from assets.rules.sync import Sync
-from assets.settling import pace_of, settle_under
 from assets.summary import Sent, worst
 from resources.errors import ConnectorError
 from resources.journal import Delivery

@@ -16,15 +16,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets import leavers, ledger
 from assets.changes import Found, Search, known_about, names_in_rows
+from assets.delivery import ledger
+from assets.delivery.settling import settle
 from assets.partitions import file_of
+from assets.people import leavers
 from assets.preparation import by_name_of, inspected, list_ids, new_lists
 from assets.rules.guards import Verdict
 from assets.rules.payload import ListIds
 from assets.rules.preflight import Preflight
 from assets.rules.sync import Sync
-from assets.settling import settle
 from resources.errors import GuardError
 from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient

@@ -15,20 +15,21 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from assets import contacts, ledger, metadata, retention, shown
+from assets import contacts, metadata, retention, shown
 from assets.account import OPT_OUTS_REQUESTED, refresh_people
 from assets.checks import accounted, accounted_spec
-from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
+from assets.delivery import ledger
+from assets.delivery.loop import WAIT_FOR_ACCOUNT_SECONDS
+from assets.delivery.settling import settle_wholly
 from assets.departures import Departed, depart_all, note_done
 from assets.failures import told_to_dagster
-from assets.leavers import Leaver
 from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run
+from assets.people.leavers import Leaver
 from assets.rules import cells, comparison, guards
 from assets.rules.address import hash_addresses, persons
 from assets.rules.leaving import act_of, too_many_leave
 from assets.rules.sync import Sync
 from assets.rules.traces import hashes_of, read_address
-from assets.settling import settle_wholly
 from assets.steady import steady
 from assets.summary import write
 from resources.errors import ConnectorError

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from assets import refusals
-from assets.delivery import Told
-from assets.overdue import Overdue
+from assets.delivery import refusals
+from assets.delivery.loop import Told
+from assets.delivery.overdue import Overdue
 from assets.partitions import WHOLE, label
 from assets.rules import guards
 from resources.errors import ConnectorError

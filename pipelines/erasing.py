@@ -1,7 +1,7 @@
 """The job `erase_people`: the right to erasure, everywhere, for good.
 
 The job is told the path of a file, never an address: what a run is told is kept by Dagster and shown in its UI. Not
-here: how people are erased (`assets/erasure.py`), and the command (`people`).
+here: how people are erased (`assets/people/erasure.py`), and the command (`people`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,9 @@ from typing import Any
 import dagster as dg
 from pydantic import Field as Described
 
-from assets import erasure, metadata
+from assets import metadata
 from assets.failures import told_to_dagster
+from assets.people import erasure
 from assets.rules.sync import Sync
 from resources.errors import SettingsError
 from resources.mailtrap.client import MailtrapClient

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from assets import erasure
-from assets.records import Person, Record, everything, explained
+from assets.people import erasure
+from assets.people.records import Person, Record, everything, explained
 from assets.rules.traces import read_address
 from pipelines import printing
 from pipelines.definitions import build_definitions, read_syncs

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from assets import contacts, departures, exports, ledger, refusals
+from assets import contacts, departures, exports
 from assets.changes import Found
-from assets.gone import told_people
+from assets.delivery import ledger, refusals
 from assets.partitions import WHOLE, file_of, partitions_of
+from assets.people.gone import told_people
 from assets.plans import Foreseen, foresee
 from assets.preparation import knowing_lists
 from assets.rules import comparison, guards

@@ -2,7 +2,7 @@
 
 Deliveries (one file of pending contacts on its way), their payloads and import jobs, the parts of each sync's
 ledger, leases, exports in flight, and tombstones of erased people. Keyed hashes, ids and counts; never an
-address or a name. What the states mean for a run is decided in `assets/delivery.py`.
+address or a name. What the states mean for a run is decided in `assets/delivery/loop.py`.
 
     planned ──► sending ──► submitted ──► finished     proven; its ledger part counts from here on
        ▲           │ │           └──────► failed       Mailtrap gave up, or its counts do not add up

@@ -3,7 +3,7 @@
 They are kept in several places: in the journal, where every process reads them; in a file in CONTACTS_HOME; in the
 lake; and in CONTACTS_TOMBSTONES, where that is set. A place that is lost, or restored from a backup, gets them back
 from the others whenever a store is opened. Belongs here: writing them, and bringing the places together. Not here: what
-else an erasure does (`assets/erasure.py`), and who is left out because of them.
+else an erasure does (`assets/people/erasure.py`), and who is left out because of them.
 """
 
 import hmac

@@ -2,7 +2,7 @@
 
 One question put to DuckDB over Parquet files, by keyed address hash and fingerprint: it spills to disk instead of
 growing. Belongs here: what counts as new, changed, unchanged, stale, withheld and gone. Not here: where the files
-lie (`assets/changes.py`, `assets/ledger.py`) and how a changed contact is written down (`payload`).
+lie (`assets/changes.py`, `assets/delivery/ledger.py`) and how a changed contact is written down (`payload`).
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,7 +2,7 @@
 
 A row is a person's when its keyed hash says so, or its address in whatever spelling; a cell merely mentions them when
 their address stands somewhere in its text. Belongs here: finding and taking out both. Not here: which tables there
-are, and in which order they are cleaned (`assets/erasure.py`).
+are, and in which order they are cleaned (`assets/people/erasure.py`).
 """
 
 import re

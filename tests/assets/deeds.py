@@ -21,9 +21,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assets import contacts, departures, erasure, events, ledger, requests
+from assets import contacts, departures, events, requests
 from assets.account import OPT_OUTS_BY_US
+from assets.delivery import ledger
 from assets.partitions import WHOLE, file_of
+from assets.people import erasure
 from assets.rules import comparison
 from assets.rules.sync import NOBODY, Limit, Source, Sync, Unsubscribes
 from resources import settings

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from assets.delivery import Timing
+from assets.delivery.loop import Timing
 from resources import settings
 from resources.errors import ConnectorError
 from resources.mailtrap.session import open_client

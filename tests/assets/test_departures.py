@@ -10,8 +10,8 @@ import pytest
 
 from assets.contacts import screen
 from assets.departures import depart
-from assets.leavers import find
 from assets.partitions import WHOLE, file_of
+from assets.people.leavers import find
 from assets.rules.sync import Consent
 from resources.errors import ConnectorError, GuardError, UnavailableError
 from tests.assets.world import ROWS, Row, World, people

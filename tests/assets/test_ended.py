@@ -11,7 +11,7 @@ import dagster as dg
 import httpx
 import pytest
 
-from assets.delivery import told_to_stop
+from assets.delivery.loop import told_to_stop
 from assets.ended import until_ended
 from tests.assets.world import World, conserved, people, problems
 

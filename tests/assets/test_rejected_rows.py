@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from assets.refusals import Refusal, write_refusals
+from assets.delivery.refusals import Refusal, write_refusals
 from assets.rejected_rows import COLUMNS, Refused, counted, hand_out
 from assets.rules.rejection import REJECTIONS, Reason
 from resources.errors import SettingsError

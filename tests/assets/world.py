@@ -17,12 +17,12 @@ import pyarrow as pa
 
 from assets.changes import look_for_pending
 from assets.contacts import screen
-from assets.delivery import Timing
+from assets.delivery.loop import Timing
+from assets.delivery.settling import settle
 from assets.imports import send_pending
 from assets.partitions import WHOLE, file_of
 from assets.preparation import knowing_lists
 from assets.rules.sync import Consent, FieldRule, Limit, Lists, Source, Sync
-from assets.settling import settle
 from assets.summary import Sent
 from resources.database import open_engine
 from resources.home import open_home

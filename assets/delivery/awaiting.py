@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets import evidence, ledger
-from assets.sending import without
+from assets.delivery import evidence, ledger
+from assets.delivery.sending import without
 from resources.errors import ConnectorError, ImportFailedError, UnfinishedError
 from resources.journal import Delivery, Journal, Lease, Payload
 from resources.lake import Lake

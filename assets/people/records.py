@@ -16,11 +16,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets import drift, evidence, ledger, refusals
+from assets import drift
 from assets.account import SUPPRESSIONS, UNSUBSCRIBED
-from assets.cleaning import rows_named
-from assets.erasure import source_keys_of
+from assets.delivery import evidence, ledger, refusals
 from assets.exports import LATEST
+from assets.people.cleaning import rows_named
+from assets.people.erasure import source_keys_of
 from assets.rules import comparison
 from assets.rules.examples import as_contacts
 from assets.rules.hash_text import as_text

@@ -12,17 +12,18 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from assets import contacts, departures, erasure, events, requests
+from assets import contacts, departures, events, requests
 from assets.account import PROMPT
 from assets.changes import Search, known_about
+from assets.delivery.settling import settle
 from assets.drift import find_drift
 from assets.exports import take_export
 from assets.imports import send_pending
 from assets.partitions import WHOLE, file_of
+from assets.people import erasure
+from assets.people.records import Person, everything, explained
 from assets.preparation import prepare
-from assets.records import Person, everything, explained
 from assets.rules.sync import DayPartition
-from assets.settling import settle
 from assets.source_rows import erased_people, extract
 from resources import settings
 from resources.journal import IN_FLIGHT

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from assets import ledger
 from assets.changes import look_for_pending
 from assets.contacts import screen
+from assets.delivery import ledger
 from assets.imports import send_pending
 from assets.partitions import WHOLE, file_of
 from assets.pending import Pending

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from assets.sending import without
+from assets.delivery.sending import without
 from resources.errors import UnfinishedError
 from resources.journal import Delivery, Journal, Payload
 from resources.lake import Lake

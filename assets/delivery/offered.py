@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets import ledger
 from assets.changes import COMPRESSION
+from assets.delivery import ledger
 from assets.partitions import file_of, label
 from assets.pending import PENDING_SCHEMA, REPEATED, ROWS_PER_GROUP
+from assets.people.withheld import tombstones_as_file
 from assets.rules import comparison
 from assets.rules.comparison import Change
 from assets.rules.sync import DayPartition, Sync
-from assets.withheld import tombstones_as_file
 from resources.errors import LakeError
 from resources.lake import Lake
 from resources.store.store import Store

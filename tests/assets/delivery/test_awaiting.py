@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from assets.erasure import Requested, erase
-from assets.settling import settle
+from assets.delivery.settling import settle
+from assets.people.erasure import Requested, erase
 from resources.lake import Lake
 from tests.assets.world import World, conserved, people
 

@@ -11,7 +11,7 @@ import pytest
 
 from assets.drift import find_drift
 from assets.export_jobs import Patience
-from assets.records import Person, everything, explained
+from assets.people.records import Person, everything, explained
 from pipelines.people import told
 from resources.warehouses import connect
 from tests.assets.world import KEY, World, people

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from assets import summary
+from assets.delivery.refusals import folder
 from assets.imports import send_pending
 from assets.partitions import WHOLE
-from assets.refusals import folder
 from assets.rules.sync import DayPartition, FieldRule, Lists
 from resources.errors import ImportFailedError, RefusedError, SettingsError, UnavailableError, UnfinishedError
 from resources.local_mailtrap.faults import FAULTS

@@ -28,12 +28,12 @@ import numpy as np
 import pyarrow as pa
 
 from assets.account import PEOPLE, SUPPRESSIONS, UNSUBSCRIBED
-from assets.cleaning import Places, clean_file, place_of
-from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS
+from assets.delivery.loop import WAIT_FOR_ACCOUNT_SECONDS
+from assets.delivery.settling import settle_wholly
+from assets.people.cleaning import Places, clean_file, place_of
 from assets.rules import cells
 from assets.rules.sync import Sync
 from assets.rules.traces import HASHES, People, is_of, read_address
-from assets.settling import settle_wholly
 from assets.steady import ERASURE, WAIT_SECONDS
 from resources import tombstones
 from resources.errors import SettingsError, UnfinishedError

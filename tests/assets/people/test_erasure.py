@@ -9,14 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assets import erasure, refusals
 from assets.account import refresh_knowledge
 from assets.changes import Search, known_about
 from assets.contacts import screen
-from assets.erasure import Requested, erase, erase_again
+from assets.delivery import refusals
 from assets.exports import take_export
 from assets.imports import send_pending
 from assets.partitions import WHOLE, file_of
+from assets.people import erasure
+from assets.people.erasure import Requested, erase, erase_again
 from assets.preparation import prepare
 from assets.rules.traces import hashes_of
 from assets.source_rows import erased_people

@@ -20,11 +20,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets import ledger
-from assets.awaiting import ANSWER_LOST, Awaiter, Settled, Watched
+from assets.delivery import ledger
+from assets.delivery.awaiting import ANSWER_LOST, Awaiter, Settled, Watched
+from assets.delivery.sending import Sender, without
+from assets.delivery.workers import Workers
 from assets.rules import payload as payload_rules
-from assets.sending import Sender, without
-from assets.workers import Workers
 from resources.errors import ConnectorError, UnfinishedError
 from resources.journal import IN_FLIGHT, LEASE_SECONDS, UNSETTLED, Delivery, Journal, Lease, Payload
 from resources.lake import Lake

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from assets import ledger
+from assets.delivery import ledger
 from assets.rules import comparison
 from assets.rules.comparison import TOLD_SCHEMA
 from tests.assets.world import World

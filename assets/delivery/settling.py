@@ -4,8 +4,8 @@ Belongs here: when that is done, and what it means for whoever comes next. Not h
 """
 
 from assets import summary
-from assets.delivery import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Pace, Timing
-from assets.overdue import Overdue, overdue_in, still_at_work
+from assets.delivery.loop import WAIT_FOR_ACCOUNT_SECONDS, Delivering, Pace, Timing
+from assets.delivery.overdue import Overdue, overdue_in, still_at_work
 from resources.journal import IN_FLIGHT, Lease
 from resources.mailtrap.client import MailtrapClient
 from resources.store.store import Store

@@ -13,15 +13,15 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from assets import evidence, ledger
-from assets.gone import gone_from, told_people
+from assets.delivery import evidence, ledger
 from assets.partitions import file_of
+from assets.people.gone import gone_from, told_people
+from assets.people.withheld import tombstones_as_file
 from assets.rules import cells, comparison, guards
 from assets.rules.comparison import Withheld
 from assets.rules.leaving import LEAVERS, Act, act_of, said_no, too_many_leave
 from assets.rules.sync import DayPartition, Sync
 from assets.rules.traces import People, hashes_of, is_of, read_address
-from assets.withheld import tombstones_as_file
 from resources.lake import Lake
 from resources.store.store import Store
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.refusals import Refusal, write_refusals
+from assets.delivery.refusals import Refusal, write_refusals
 from assets.rules import payload as payload_rules
 from resources.errors import ConnectorError, ImportFailedError, RefusedError
 from resources.journal import Delivery, Journal, Lease, Payload, PayloadState

@@ -1,0 +1,1 @@
+"""How pending contacts reach Mailtrap for certain: sent, awaited, proven, and taken up again after any crash."""

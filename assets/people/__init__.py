@@ -1,0 +1,1 @@
+"""Single people: who leaves, who is kept out, who is to be forgotten, and what we hold about one."""
