@@ -51,6 +51,13 @@ def after(console: Console, done: Done) -> None:
         console.print(done.said[-3_000:] or "     It said nothing.", markup=False, soft_wrap=True)
     elif done.rows:
         console.print(_rows_table(done))
+        for name, count in done.summary.get("gone", {}).items():
+            if count:
+                console.print(
+                    f"     and {count:,} people {escape(name)} who took their consent back: one by one, "
+                    "two requests each",
+                    soft_wrap=True,
+                )
     else:
         console.print(f"     {escape(_facts(done))}", soft_wrap=True)
     console.print(f"     [dim]{done.seconds:.1f} s[/]")

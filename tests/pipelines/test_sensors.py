@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import fsspec
 import pytest
 import sqlalchemy as sa
 
@@ -216,6 +217,25 @@ def test_a_sync_runs_after_a_file_has_arrived(world: SyncingWorld, tmp_path: Pat
     arrive("a.csv", "id,email\n1,\n", at=seconds[0] - 30)
     [second], after = tick(cursor)
     assert second.run_key == after != cursor
+
+
+def test_a_file_that_arrives_at_a_url_of_another_store_is_seen_too(world: SyncingWorld) -> None:
+    """Whatever fsspec knows; the state of a file there is its size and its time, as on a disk."""
+    store = fsspec.filesystem("memory")
+    sync = changed(world, "whole", table=None, file=f"memory://{world.folder.name}/*.csv")
+    job: Any = world.definitions().resolve_job_def("sync_whole")
+    sensor = file_sensor(sync, job, clock=lambda: time.time() + 60)
+
+    def tick(cursor: str | None) -> Any:
+        return ask(sensor, world.instance, cursor=cursor, warehouse=FilesWarehouse("files:"))
+
+    assert "no file" in tick(None)[0].lower()
+    store.pipe(f"/{world.folder.name}/a.csv", b"id,email\n")
+    [first], cursor = tick(None)
+    assert first.run_key == cursor and tick(cursor)[0] == "The files are the same as before."
+    store.pipe(f"/{world.folder.name}/a.csv", b"id,email\n1,\n")
+    [second], _ = tick(cursor)
+    assert second.run_key != first.run_key
 
 
 def test_only_taking_up_is_on_by_itself(world: SyncingWorld) -> None:
