@@ -126,6 +126,7 @@ def contact_events(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
         store: dg.ResourceParam[Store],
     ) -> Iterator[Any]:
         sent = send(mailtrap, store, sync, partitions=partitions_of_run(context), run_id=context.run_id)
+        shown.in_list_of_runs(context, sent.rows)
         yield dg.MaterializeResult(asset_key=key, metadata=shown.of_people(sent.summary))
         yield accounted(key, sent.rows)
         yield dg.AssetCheckResult(

@@ -77,6 +77,7 @@ def contact_imports(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
             )
         run = _numbers_of(sent, run_id=context.run.run_id)
         context.log.info(progress.in_one_line(sync.name, run))
+        shown.in_list_of_runs(context, sent.rows)
         yield from _shown(sync, sent, run)
         yield from _checks(key, sent)
         partitions = partitions_of_run(context)

@@ -19,8 +19,8 @@ from resources.lake import Lake
 Number = int | float
 Facts = Mapping[str, Any]
 PERSONAL_DATA = "contacts/personal_data"
-BAR_WIDTH = 16
-"""So that a chart fits in the table of a page without being cut off."""
+BAR_WIDTH, NARROWEST_BAR, LINE_WIDTH = 16, 4, 50
+"""So that a chart fits in the table of a page without being cut off, in a window of 1,440 pixels."""
 MOST_REASONS = 8
 """Longer texts are hidden behind a link by Dagster's UI."""
 
@@ -162,15 +162,17 @@ def bars(rows: Sequence[tuple[str, int]], *, whole: int) -> str:
     name_width = max(len(name) for name, _ in rows)
     count_width = max(len(f"{count:,}") for _, count in rows)
     most = max(count for _, count in rows)
+    left = LINE_WIDTH - name_width - count_width - len("    100.0%  ")
+    width = min(max(left, NARROWEST_BAR), BAR_WIDTH)
     return "\n".join(
-        f"{name:<{name_width}}  {count:>{count_width},}  {share(count, whole):>6.1%}  {_bar(count, most)}"
+        f"{name:<{name_width}}  {count:>{count_width},}  {share(count, whole):>6.1%}  {_bar(count, most, width=width)}"
         for name, count in rows
     )
 
 
-def _bar(count: int, most: int) -> str:
+def _bar(count: int, most: int, *, width: int) -> str:
     """At least a sliver for whatever is there."""
-    whole, eighths = divmod(max(1, round(count / most * BAR_WIDTH * 8)) if count else 0, 8)
+    whole, eighths = divmod(max(1, round(count / most * width * 8)) if count else 0, 8)
     return "█" * whole + " ▏▎▍▌▋▊▉"[eighths].strip()
 
 

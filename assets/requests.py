@@ -74,6 +74,7 @@ def requests(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
     ) -> Iterator[Any]:
         partitions = partitions_of_run(context)
         summary = carry_out(mailtrap, store, sync, partitions=partitions, run_id=context.run_id)
+        shown.in_list_of_runs(context, summary["rows"])
         yield dg.MaterializeResult(asset_key=key, metadata=shown.of_people(summary))
         yield accounted(key, summary["rows"])
         retention.after_a_run(store, sync, partitions=partitions, now=time.time())

@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from assets import metadata
+from assets.rules.rejection import Reason
 from resources.lake import Lake
 
 
@@ -60,3 +61,9 @@ def test_many_reasons_still_fit_on_the_page() -> None:
     """Dagster hides a long text behind a link: the rarest reasons are summed up, none is lost from the sum."""
     told = str(metadata.by_reason({f"reason_{n:02}": 50 - n for n in range(20)}, read=5000).value)
     assert len(told) < 1000 and "12 more" in told and "**810 of 5,000 rows rejected**" in told
+
+
+def test_a_chart_of_reasons_fits_in_the_table_of_a_page() -> None:
+    """Names, counts and bars of the longest reasons are not cut off at the right; short ones have longer bars."""
+    chart = metadata.bars([(name, 99_999) for name in Reason.__members__], whole=99_999)
+    assert max(len(line) for line in chart.splitlines()) <= metadata.LINE_WIDTH

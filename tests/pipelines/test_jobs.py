@@ -23,6 +23,8 @@ def test_a_day_is_sent_once(world: SyncingWorld) -> None:
     """A partition tells Mailtrap its people; run again, it sends nothing, and says so."""
     assert rows_of(world.run("sync_daily", partition=SECOND), "daily") == {SECOND: {"read": 5, "accepted": 5}}
     again = world.run("sync_daily", partition=SECOND)
+    run = world.instance.get_run_by_id(again.run_id)
+    assert run is not None and run.tags["contacts/accepted"] == "0 of 5", "the list of runs shows it"
     assert rows_of(again, "daily") == {SECOND: {"read": 5, "unchanged": 5}}
     assert len(world.imports()) == 1 and len(world.contacts()) == 5
 

@@ -128,6 +128,14 @@ def test_the_tables_hold_every_count(world: World) -> None:
     assert (world.folder / "where-every-row-went.png").stat().st_size > 10_000
 
 
+def test_people_who_are_taken_away_one_by_one_are_told_of(world: World) -> None:
+    """They are no rows of the table, and cost more requests than all that is sent."""
+    shown = told(
+        [Done(Step("second sync", "", ("sync",)), 0, 1.0, {**SUMMARY, "gone": {"unsubscribed": 17}})], world
+    )
+    assert "17 people unsubscribed" in shown and "two requests each" in shown
+
+
 def test_a_sum_that_is_wrong_is_said_aloud(world: World) -> None:
     """A demo that hides a lost row would be worse than none."""
     lost = {**SUMMARY, "rows": {"read": 10, "accepted": 6}}
