@@ -123,8 +123,9 @@ def send_pending(
     found = pending_path(store.lake, sync, partitions=partitions, run_ids=(run_id, *roots))
     account = str(client.account_id)
     with store.journal.lease(
-        f"account:{account}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS, seconds=timing.lease_seconds
-    ) as lease:
+        f"account:{account}", wait_seconds=WAIT_FOR_ACCOUNT_SECONDS, seconds=timing.lease_seconds,
+        stop=timing.stop,
+    ) as lease:  # fmt: skip
         overdue = settle_under(client, store, lease, timing=timing)
         if fell_behind(store, sync, found):
             found = look_for_pending(client, store, sync, partitions=partitions, run_id=run_id).path

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from resources.database import create_tables, metadata, now_of, open_engine
-from resources.errors import JournalError
+from resources.errors import JournalError, UnfinishedError
 from resources.process import is_dead, this_process
 
 PayloadState = Literal["planned", "sending", "submitted", "unknown", "finished", "failed", "refused", "split"]
@@ -379,8 +379,12 @@ class Journal:
         wait_seconds: float = 0.0,
         holder: str | None = None,
         seconds: float = LEASE_SECONDS,
+        stop: threading.Event | None = None,
     ) -> Iterator[Lease]:
-        """Hold a name alone, among all processes; waits for its holder, but never for a dead one."""
+        """Hold a name alone, among all processes; waits for its holder, but never for a dead one.
+
+        `stop` ends the waiting.
+        """
         who = holder or f"{this_process()}:{uuid.uuid4().hex[:8]}"
         deadline = self._clock() + wait_seconds
         while (lease := self._take(name, who, seconds)) is None:
@@ -391,6 +395,12 @@ class Journal:
                     "Wait until it has ended, then run again; a holder that died is noticed by itself.",
                 )
             self._sleep(min(0.5, max(0.01, deadline - self._clock())))
+            if stop is not None and stop.is_set():
+                raise UnfinishedError(
+                    "The run was told to stop while another one was at work.",
+                    "It had not begun to send.",
+                    "Run again.",
+                )
         beat = threading.Thread(
             target=self._renew_until, args=(lease, seconds), daemon=True, name=f"lease-{name}"
         )

@@ -14,7 +14,7 @@ import pytest
 
 from resources import settings
 from resources.database import open_engine
-from resources.errors import JournalError, SettingsError
+from resources.errors import JournalError, SettingsError, UnfinishedError
 from resources.journal import Delivery, Journal, Lease, open_journal
 from resources.process import is_dead, this_process
 from resources.store.store import Store, open_store
@@ -110,6 +110,19 @@ def test_only_one_holds_a_lease(journal: Journal) -> None:
         second.__enter__()
     with journal.lease("account:1"):
         pass
+
+
+def test_who_waits_for_a_lease_can_be_told_to_stop(journal: Journal, clock: Clock) -> None:
+    """A run that somebody ends in the UI does not sit out the hour of the one before it."""
+    stop, began = threading.Event(), clock.now
+    stop.set()
+    with (
+        journal.lease("account:1"),
+        pytest.raises(UnfinishedError, match="told to stop"),
+        journal.lease("account:1", wait_seconds=3600, stop=stop),
+    ):
+        pytest.fail("it was held twice")
+    assert clock.now - began < 2
 
 
 def test_a_paused_holder_can_do_nothing_any_more(journal: Journal, clock: Clock) -> None:
