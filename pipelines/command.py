@@ -140,7 +140,9 @@ def sync(**options: Any) -> int:
     "--status", type=click.Choice(["subscribed", "unsubscribed"]), help="Only contacts of this status."
 )
 @click.option("--columns", help="Only these columns, separated by commas.")
-@click.option("--out", type=click.Path(path_type=Path), help="Also write the rows to this Parquet file.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the rows to this Parquet file."
+)
 @JSON
 @DEBUG
 def export(**options: Any) -> int:
@@ -157,7 +159,9 @@ def export(**options: Any) -> int:
 @click.argument("sync", shell_complete=_names_after_tab)
 @click.option("--since", help="Only rows that were first refused on this day (yyyy-mm-dd, UTC) or later.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Also write them to this CSV, safe for spreadsheets."
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write them to this CSV, safe for spreadsheets.",
 )
 @JSON
 @DEBUG

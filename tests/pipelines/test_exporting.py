@@ -1,7 +1,10 @@
 """What the command makes of drift: an exit code, and what to do."""
 
+from pathlib import Path
+
 import pytest
 
+from pipelines.command import main
 from pipelines.exporting import judged
 from pipelines.runs import Ran
 
@@ -31,3 +34,9 @@ def test_no_drift_and_failed_runs_stay_what_they_are() -> None:
     assert judged(Ran("r", "ok", "", {}), fine, sync="s").exit_code == 0
     failed = Ran("r", "transient", "Mailtrap was busy.", {})
     assert judged(failed, {}, sync="s") is failed
+
+
+def test_a_folder_is_no_place_for_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is told before Mailtrap is asked for anything."""
+    assert main(["export", "--out", str(tmp_path)]) == 2
+    assert "is a directory" in capsys.readouterr().err
