@@ -205,8 +205,9 @@ def _float_from_exact(column: cells.Array) -> Coerced:
     """Integers and decimals of at most 15 digits keep their value in a float, and so do small whole ones."""
     held = column.cast(pa.float64(), safe=False)
     if pa.types.is_integer(column.type):
-        numbers = held.fill_null(0).to_numpy(zero_copy_only=False)
-        return _where(held, np.abs(numbers) > _EXACT_IN_A_FLOAT, Reason.float_inexact)
+        numbers = column.fill_null(0).to_numpy(zero_copy_only=False)  # as floats, 2**53 + 1 would be 2**53
+        beyond = (numbers > _EXACT_IN_A_FLOAT) | (numbers < -_EXACT_IN_A_FLOAT)
+        return _where(held, beyond, Reason.float_inexact)
     if column.type.precision <= 15:
         return Coerced(held, None)
     digits = pc.replace_substring_regex(column.cast(pa.string()), r"[eE].*$|[-.]", "")
@@ -220,7 +221,8 @@ def _float_from_text(column: cells.Array) -> Coerced:
     )
     found = _where(column, ~number & ~cells.nulls(column), Reason.float_invalid)
     mantissa = pc.replace_substring_regex(found.values, r"[eE].*$|^-?[0.]*", "")
-    many = cells.to_mask(pc.greater(pc.binary_length(pc.replace_substring(mantissa, ".", "")), 17))
+    digits = pc.ascii_rtrim(pc.replace_substring(mantissa, ".", ""), characters="0")
+    many = cells.to_mask(pc.greater(pc.binary_length(digits), 17))
     kept = _then(found, lambda texts: _where(texts, many, Reason.float_inexact))
     read = _then(_then(kept, lambda texts: Coerced(texts.cast(pa.float64()), None)), _float)
     return _then(read, lambda floats: _where(floats, _vanished(floats, mantissa), Reason.float_inexact))

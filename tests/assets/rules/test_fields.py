@@ -75,6 +75,10 @@ OUTCOMES: list[tuple[str, Any, Any]] = [
     ("float", pa.array([0.5, None], pa.float32()), [0.5, None]),
     ("float", pa.array([1.5, None], pa.float16()), [1.5, None]),
     ("float", pa.array([7, 2**53, 2**53 + 2, None]), [7.0, 2.0**53, Reason.float_inexact, None]),
+    ("float", pa.array([2**53 + 1, -(2**53) - 1, -(2**53), -(2**63)]), [
+        Reason.float_inexact, Reason.float_inexact, -(2.0**53), Reason.float_inexact]),
+    ("float", pa.array(["1.50000000000000000000", "-0.100000000000000000", "1000000000000000000000", "0.12345678901234567890"]), [
+        1.5, -0.1, 1e21, Reason.float_inexact]),
     ("float", pa.array([2**64 - 1, 1], pa.uint64()), [Reason.float_inexact, 1.0]),
     ("float", pa.array([Decimal("0.10"), None]), [0.1, None]),
     ("float", pa.array([Decimal("1.123456789012345678"), Decimal("1.5"), None], pa.decimal128(38, 18)), [
