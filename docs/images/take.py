@@ -204,6 +204,12 @@ def graph(page: Page, ui: str) -> None:
     settle(page, "contact_imports")
 
 
+def runs(page: Page, ui: str) -> None:
+    """Each run with its counts."""
+    page.get(f"{ui}/runs")
+    settle(page, "contacts/accepted")
+
+
 def imports(page: Page, ui: str) -> None:
     """Where every row went."""
     page.get(f"{ui}/assets/newsletter/contact_imports")
@@ -244,7 +250,8 @@ def settle(page: Page, text: str) -> None:
 
 
 PICTURES = (
-    ("ui-graph", (1600, 857), graph),
+    ("ui-graph", (1600, 560), graph),
+    ("ui-runs", (1500, 740), runs),
     ("ui-imports", (1500, 1050), imports),
     ("ui-plots", (1500, 1150), plots),
     ("ui-launchpad", (1500, 900), launchpad),
