@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Outline
 
-from pipelines.places import PLACES, Place
+from pipelines.places import PLACES, Place, places
 from resources.home import private_file
 
 Summary = Mapping[str, Any]
@@ -69,7 +69,8 @@ ENDS_AT = 0.52
 
 def lay_out(summary: Summary, *, gap: float = 0.030, line: float = 0.088) -> tuple[Ribbon, ...]:
     """Bands in proportion to their rows, with gaps between them, and words that never lie on each other."""
-    found = [(place, rows) for place in PLACES if (rows := _count(summary, place.key))]
+    planned = bool(summary.get("plan"))
+    found = [(place, rows) for place in places(planned=planned) if (rows := _count(summary, place.key))]
     whole = sum(rows for _, rows in found) or 1
     scale = 1 - gap * max(len(found) - 1, 0)
     bands, left, right = [], 1.0, 1.0
@@ -194,12 +195,15 @@ def _on_colour(axes: Axes, across: float, down: float, *, place: Place, text: st
 
 
 def _effort(axes: Axes, runs: Sequence[Run]) -> None:
-    """What each run cost: contacts told, requests, seconds."""
-    _panel(axes, "What it took")
+    """What each run cost, or a plan would: contacts told, requests, seconds."""
+    planned = any(summary.get("plan") for _, summary in runs)
+    _panel(axes, "What it would take" if planned else "What it took")
     axes.set_xlim(0, 1)
     axes.set_ylim(max(len(runs), 3) + 0.4, -0.6)
     ends = (0.34, 0.50, 0.67, 0.83, 1.0)
-    for end, words in zip(ends, ("contacts", "payloads", "requests", "retries", "seconds"), strict=True):
+    for end, words in zip(
+        ends, ("contacts", "payloads", "requests", "retries", "" if planned else "seconds"), strict=True
+    ):
         axes.text(end, -0.25, words, ha="right", fontsize=9, **{**_WORDS, "color": FAINT_INK})
     for position, (label, summary) in enumerate(runs):
         row = position + 0.65
@@ -208,7 +212,8 @@ def _effort(axes: Axes, runs: Sequence[Run]) -> None:
             _count(summary, "accepted"),
             *(int(summary.get(key) or 0) for key in ("payloads", "requests", "retries")),
         )
-        for end, text in zip(ends, (*map(_rows, values), f"{summary.get('seconds') or 0:.1f}"), strict=True):
+        seconds = "" if summary.get("plan") else f"{summary.get('seconds') or 0:.1f}"
+        for end, text in zip(ends, (*map(_rows, values), seconds), strict=True):
             axes.text(end, row, text, ha="right", fontsize=10, **{**_WORDS, "fontweight": "bold"})
         axes.plot([0, 1], [row + 0.5, row + 0.5], color=RULE, linewidth=0.8)
 

@@ -3,7 +3,7 @@
 read = the sum of all places, in every run
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +30,9 @@ PLACES = (
     Place("stale", "stale", "stale, older than what was told", "#6A7885"),
     Place("over_limit", "over limit", "over the plan's limit", "#009E73"),
 )
+_PLANNED = (replace(PLACES[0], words=f"would be {PLACES[0].words}"), *PLACES[1:])
+
+
+def places(*, planned: bool) -> tuple[Place, ...]:
+    """The places; in a plan nobody has been told of anything yet."""
+    return _PLANNED if planned else PLACES

@@ -216,7 +216,8 @@ def changed_by_field(
 
 def show(found: Mapping[str, Any]) -> None:
     """The plan as tables."""
-    printing.show_rows(f"Plan of {found['sync']}", found["rows"], reasons=found["rejected_by_reason"])
+    title, reasons = f"Plan of {found['sync']}", found["rejected_by_reason"]
+    printing.show_rows(title, found["rows"], reasons=reasons, planned=True)
     lines = [("new", found["new"]), ("changed", found["changed"])]
     lines += [(f"  {tag}", count) for tag, count in sorted(found["changed_by_field"].items())]
     lines += [(f"{name}, one by one", count) for name, count in sorted(found["gone"].items())]

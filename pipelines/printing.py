@@ -77,12 +77,14 @@ def _console() -> Console:
     return _Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
-def show_rows(title: str, rows: Mapping[str, int], *, reasons: Mapping[str, int] | None = None) -> None:
-    """Where every row went; places without rows are left out."""
-    from pipelines.places import PLACES
+def show_rows(
+    title: str, rows: Mapping[str, int], *, reasons: Mapping[str, int] | None = None, planned: bool = False
+) -> None:
+    """Where every row went, or would go; places without rows are left out."""
+    from pipelines.places import places
 
     lines = [("rows read", f"{rows.get('read', 0):,}")]
-    for place in PLACES:
+    for place in places(planned=planned):
         if rows.get(place.key):
             lines.append((f"  {place.words}", f"{rows[place.key]:,}"))
             if place.key == "rejected":

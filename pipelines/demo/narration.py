@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pipelines.demo.walk import SYNC, Done, Step
 from pipelines.demo.world import World
-from pipelines.places import PLACES
+from pipelines.places import PLACES, places
 
 WITHHELD = ("no_consent", "unsubscribed", "suppressed", "erased")
 UNTOLD = ("schema", "seconds", "taken_at", "requests", "retries", "ambiguous")
@@ -99,9 +99,9 @@ def _rows_table(done: Done) -> Table:
     table.add_column(min_width=36)
     table.add_column(justify="right")
     table.add_column(justify="right", style="dim")
-    for place in PLACES:
+    for place in places(planned=planned):
         if count := rows.get(place.key, 0):
-            words = f"[{place.colour}]■[/] {'would be ' if planned and place.key == 'accepted' else ''}{place.words}"
+            words = f"[{place.colour}]■[/] {place.words}"
             table.add_row(f"     {words}", f"{count:,}", f"{count / max(read, 1):.1%}")
     told = sum(rows.get(place.key, 0) for place in PLACES)
     adds_up = "=" if told == read else f"[bold red]but {told:,} are told of[/]"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pipelines import printing
 from pipelines.picture import draw, lay_out
 from pipelines.places import PLACES
 
@@ -65,3 +66,12 @@ def test_colours_and_words_of_the_places_differ() -> None:
     """Two places that look alike would be counted as one by the eye."""
     for name in ("key", "words", "short", "colour"):
         assert len({getattr(place, name) for place in PLACES}) == len(PLACES)
+
+
+def test_a_plan_says_would(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody was told of anything yet, neither in the picture nor in the table."""
+    [told, *others] = lay_out({**EVERYWHERE, "plan": True})
+    assert told.place.words == "would be told to Mailtrap"
+    assert [each.place for each in others] == [*PLACES[1:]]
+    printing.show_rows("Plan", EVERYWHERE["rows"], planned=True)
+    assert "would be told to Mailtrap" in capsys.readouterr().out
