@@ -24,7 +24,7 @@ test: setup  ## every test; ARGS="-k consent" picks some
 proof: setup  ## tests that take minutes: real 60 s windows, flat memory, the real Dagster daemon
 	@$(PYTHON_HERE) -m pytest -m proof $(ARGS)
 
-cluster: setup  ## Celery workers and the daemon killed in the middle of 64 buckets, on PostgreSQL, Redis and an S3 server
+cluster: setup  ## Celery workers and the daemon killed in the middle of 64 buckets, and at the limit, on PostgreSQL, Redis and an S3 server
 	@sh .ci/cluster && .venv-cluster/bin/python -m pytest -m "proof or not proof" -s tests/deploy $(ARGS)
 
 chaos: setup  ## runs killed at every request, 200 times at random, starved, stopped; takes half an hour

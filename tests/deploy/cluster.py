@@ -29,15 +29,15 @@ from tests.pipelines.dagster_world import ROOT, TOKEN, answers, ask, first_line,
 BUCKETS = 64
 KEY = "a key that every machine has: 0123456789"
 QUICK = {"run_monitoring": {"poll_interval_seconds": 5, "free_slots_after_run_end_seconds": 5}}
-SYNC = f"""
+SYNC = """
 sync: people
-source: {{table: people, key: id, updated_at: updated_at, partition: {{by: bucket, count: {BUCKETS}}}}}
+source: {table: people, key: id, updated_at: updated_at, partition: {by: bucket, count: %d}}
 email: email
-consent: {{granted: consent}}
-fields: {{first_name: {{column: first_name}}, plan: {{column: plan}}}}
-lists: {{include: [People]}}
+consent: {granted: consent}
+fields: {first_name: {column: first_name}, plan: {column: plan}}
+lists: {include: [People]}
 create: true
-guards: {{min_rows: 0}}
+guards: {min_rows: 0}
 """
 TABLE = """
 create table people as
@@ -105,7 +105,15 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(folder: Path, *, people: int, workers: int, knobs: Mapping[str, Any]) -> Iterator[Cluster]:
+def cluster(
+    folder: Path,
+    *,
+    people: int,
+    workers: int,
+    knobs: Mapping[str, Any],
+    buckets: int = BUCKETS,
+    rows_per_payload: int = 100,
+) -> Iterator[Cluster]:
     """Start everything, and end everything."""
     binaries = postgres.find_binaries()
     assert binaries is not None
@@ -122,6 +130,9 @@ def cluster(folder: Path, *, people: int, workers: int, knobs: Mapping[str, Any]
         store = stack.enter_context(object_store(folder))
         mailtrap = stack.enter_context(_mailtrap(folder, knobs))
         environ = _environ(folder, server, redis=redis, store=store, mailtrap=mailtrap)
+        environ["CONTACTS_ROWS_PER_PAYLOAD"] = str(rows_per_payload)
+        (folder / "syncs").mkdir()
+        (folder / "syncs" / "people.yaml").write_text(SYNC % buckets)
         made = Cluster(folder, "", mailtrap["admin"], mailtrap["admin_token"], server, environ)
         code, ui = free_port(), free_port()
         _write_instance(folder, code_port=code)
@@ -266,8 +277,6 @@ def _mailtrap(folder: Path, knobs: Mapping[str, Any]) -> Iterator[dict[str, str]
 def _environ(
     folder: Path, server: postgres.Server, *, redis: str, store: str, mailtrap: Mapping[str, str]
 ) -> dict[str, str]:
-    (folder / "syncs").mkdir()
-    (folder / "syncs" / "people.yaml").write_text(SYNC)
     ours = ("CONTACTS_", "MAILTRAP_", "DAGSTER_", "AWS_", "CELERY_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {
@@ -286,7 +295,6 @@ def _environ(
         "AWS_SECRET_ACCESS_KEY": "test",
         "CONTACTS_KEY": KEY,
         "CONTACTS_SYNCS": str(folder / "syncs"),
-        "CONTACTS_ROWS_PER_PAYLOAD": "100",
         "CONTACTS_POLL_SECONDS": "0.5",
         "MAILTRAP_API_TOKEN": TOKEN,
         "MAILTRAP_API_URL": mailtrap["api"],
