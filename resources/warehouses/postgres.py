@@ -46,6 +46,8 @@ CONNECTION = {
     "keepalives_count": "3",
 }
 _TRIMMED = "MD5(LOWER(BTRIM(COALESCE(CAST({column} AS TEXT), ''), CHR(32) || CHR(9) || CHR(13) || CHR(10))))"
+# As statement.odd_address() has it, in half the time; letter by letter, because ranges are the collation's affair.
+ODD_ADDRESS = f"CAST({{column}} AS VARCHAR) ~ '[^{statement.PLAIN_LETTERS}]|[.]$'"
 HASHES = {
     "postgres": f"CAST(CAST('x' || LEFT({_TRIMMED}, 8) AS BIT(32)) AS BIGINT) & 4294967295",
     "redshift": f"STRTOL(LEFT({_TRIMMED}, 8), 16)",
@@ -73,7 +75,7 @@ class PostgresWarehouse:
         self._grammar = Grammar(
             dialect=self.dialect,
             address_hash=HASHES[self.dialect],
-            odd_address=statement.odd_address("VARCHAR"),
+            odd_address=ODD_ADDRESS,
             decode=_decode,
         )
         self._timeout_seconds = statement_timeout_seconds
