@@ -246,12 +246,13 @@ class _Desk:
 
     def close(self, *, former_rejections: Path | None) -> Screening:
         """Settle what waits, and say what became of every row."""
-        with self._connect() as base:
-            for spool in (self._silent, self._contested, self._refused):
-                if spool.rows:
+        waiting = [each for each in (self._silent, self._contested, self._refused) if each.rows]
+        if waiting:
+            with self._connect() as base:
+                for spool in waiting:
                     spool.open_in(base)
-            self._settle(base)
-            self._report(base, former_rejections)
+                self._settle(base)
+                self._report(base, former_rejections)
         return Screening(
             dict(self._rows), dict(sorted(self._reasons.items())), dict(sorted(self._noes.items()))
         )
