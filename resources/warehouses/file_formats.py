@@ -160,6 +160,13 @@ class Csv:
                 parse_options=self._parse_options(),
             )
             names = reader.schema.names
+        if any("@" in name for name in names):  # before a message lists them as names of columns
+            raise WarehouseError(
+                f"The first line of {file.shown} is no header: an address stands in it.",
+                "People's data would be taken for the names of columns.",
+                "Let the export write a header, or say `csv: {header: false, columns: …}`.",
+                outcome="data",
+            )
         mapping = dict(self._dialect.columns)
         if unknown := [name for name in mapping if name not in names]:
             raise complaints.column_missing(unknown, names, relation=f"the header of {file.shown}")

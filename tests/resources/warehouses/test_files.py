@@ -321,3 +321,16 @@ def test_odd_names_of_columns_are_only_names(tmp_path: Path, suffix: str) -> Non
             with warehouse.read(relation, columns=HOSTILE, window=window) as batches:
                 rows = [row for batch in batches for row in batch.to_pylist()]
             assert rows == table.to_pylist()[: 1 if window is day else 2]
+
+
+def test_a_row_is_never_shown_as_names_of_columns(tmp_path: Path) -> None:
+    """A file that lost its header has a person in its first line; messages go to logs and to Dagster."""
+    (tmp_path / "people.csv").write_text("17,ada@example.com,Ada Lovelace\n18,bob@example.com,Bob\n")
+    warehouse = connect(f"files://{tmp_path}")
+    for attempt in (
+        lambda: warehouse.columns(Files("people.csv")),
+        lambda: warehouse.read(Files("people.csv"), columns=["email"]).__enter__(),
+    ):
+        with pytest.raises(WarehouseError, match="is no header") as refused:
+            attempt()
+        assert "ada" not in str(refused.value).lower()
