@@ -194,7 +194,12 @@ class Csv:
         if "Empty CSV" in words:
             return broken_row(file, "the whole file", "it is empty: it has not even a header")
         row = _ROW.search(words)
-        where = self._place(file, int(row[1])) if row else "a row"
+        try:
+            where = self._place(file, int(row[1])) if row else "a row"
+        except UnicodeError:
+            return _not_this_encoding(file, self._dialect.encoding)
+        except csv.Error:
+            return broken_row(file, "a row", "it does not end, as after an unclosed quote")
         fields = re.search(r"Expected (\d+) columns, got (\d+)", words)
         return broken_row(
             file, where, f"it has {fields[2]} fields instead of {fields[1]}" if fields else "it is malformed"

@@ -334,3 +334,27 @@ def test_a_row_is_never_shown_as_names_of_columns(tmp_path: Path) -> None:
         with pytest.raises(WarehouseError, match="is no header") as refused:
             attempt()
         assert "ada" not in str(refused.value).lower()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("id,email\n1,ada@example.com\n".encode("utf-16"), "not written in utf-8"),
+        (
+            b'id,email\n1,a@example.com\n2,"b@example.com\n3,c@example.com,x\n4,d@example.com\n',
+            "quote|cannot be read",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_searched_for_its_broken_line_is_told_in_our_words(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    """Looking for the line must not fail in a way that we do not know."""
+    (tmp_path / "people.csv").write_bytes(content)
+    warehouse = connect(f"files://{tmp_path}")
+    with (
+        pytest.raises(WarehouseError, match=words) as refused,
+        warehouse.read(Files("people.csv"), columns=["email"]) as batches,
+    ):
+        list(batches)
+    assert refused.value.outcome == "data"
