@@ -59,11 +59,11 @@ def usable(path: Path) -> int:
 
 
 def change_one_in_a_thousand(path: Path) -> None:
-    """Other companies for 0.1 % of the people, with a newer `updated_at`."""
+    """Other companies for 0.1 % of the people, changed just now: newer than any change that was told before."""
     with duckdb.connect(str(path)) as con:
         con.execute(
-            f"""UPDATE {TABLE} SET company = company || ' II', updated_at = updated_at + INTERVAL 400 DAY
-            WHERE hash(customer_id) % 1000 = 0 AND length(company) < 200"""
+            f"""UPDATE {TABLE} SET company = left(company, 200) || ' ' || epoch_ms(now()), updated_at = now()::timestamp
+            WHERE hash(customer_id) % 1000 = 0"""
         )
 
 

@@ -33,38 +33,35 @@ def _cpu_lines() -> list[str]:
 
 
 def medians(results: Results) -> list[dict[str, Any]]:
-    """The median of each contestant at each size, with its ratios to ours and what its start costs."""
-    counted = [each for each in results["results"] if not each["problem"]]
-    keys = sorted({(each["rows"], each["contestant"]) for each in counted})
+    """The median of each contestant at each size, and of its runs beyond their starts, as ratios to ours."""
+    runs: dict[tuple[int, str], list[Any]] = {}
+    for each in results["results"]:
+        if not each["problem"]:
+            runs.setdefault((each["rows"], each["contestant"]), []).append(each)
     rows = []
-    for size, name in keys:
-        mine = [each for each in counted if (each["rows"], each["contestant"]) == (size, name)]
-        middle = {
-            key: statistics.median(each[key] for each in mine)
-            for key in ("wall_seconds", "cpu_seconds", "peak_bytes")
-        }
-        rows.append({"rows": size, "contestant": name, "runs": len(mine), **middle})
-    starts = {each["contestant"]: each for each in rows if each["rows"] == START}
-    first_seen = {each["contestant"]: position for position, each in reversed(list(enumerate(counted)))}
-    for each in rows:
+    for (size, name), mine in sorted(runs.items(), key=lambda item: item[0][0]):
+        found: dict[str, Any] = {"rows": size, "contestant": name, "runs": len(mine)}
+        for key in ("wall_seconds", "cpu_seconds", "peak_bytes"):
+            found[key] = statistics.median(each[key] for each in mine)
         for kind in ("wall", "cpu"):
-            each[f"{kind}_beyond"] = _beyond_start(each, starts, kind)
-        wall = each["wall_beyond"]
-        each["rows_per_second"] = each["rows"] / wall if wall else None
-    for each in rows:
-        ours = next((row for row in rows if row["rows"] == each["rows"] and row["contestant"] == OURS), {})
-        for kind in ("wall", "cpu"):
-            mine, theirs = ours.get(f"{kind}_beyond"), each[f"{kind}_beyond"]
-            each[f"{kind}_ratio"] = theirs / mine if mine and theirs else None
-    return sorted(rows, key=lambda each: (each["rows"], first_seen[each["contestant"]]))
+            beyond = _beyond_starts(runs, size, name, kind)
+            ours = _beyond_starts(runs, size, OURS, kind)
+            found[f"{kind}_beyond"] = statistics.median(beyond) if beyond else None
+            ratios = [mine / ours for mine, ours in zip(beyond, ours, strict=False)]
+            found[f"{kind}_ratio"] = statistics.median(ratios) if ratios else None
+        wall = found["wall_beyond"]
+        found["rows_per_second"] = size / wall if wall else None
+        rows.append(found)
+    return rows
 
 
-def _beyond_start(each: Mapping[str, Any], starts: Mapping[str, Any], kind: str) -> float | None:
-    """Seconds beyond those of a table of 1,000 rows; none where the start is nearly all."""
-    if each["rows"] == START or each["contestant"] not in starts:
-        return None
-    beyond = each[f"{kind}_seconds"] - starts[each["contestant"]][f"{kind}_seconds"]
-    return float(beyond) if beyond > 0.1 else None
+def _beyond_starts(runs: Mapping[tuple[int, str], list[Any]], size: int, name: str, kind: str) -> list[float]:
+    """Seconds of each run beyond those of the run over 1,000 rows beside it; none where the start is nearly all."""
+    if size == START:
+        return []
+    pairs = zip(runs.get((size, name), []), runs.get((START, name), []), strict=False)
+    beyond = [large[f"{kind}_seconds"] - small[f"{kind}_seconds"] for large, small in pairs]
+    return beyond if all(each > 0.05 for each in beyond) else []
 
 
 def table(results: Results) -> str:
