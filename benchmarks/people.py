@@ -62,8 +62,9 @@ def change_one_in_a_thousand(path: Path) -> None:
     """Other companies for 0.1 % of the people, changed just now: newer than any change that was told before."""
     with duckdb.connect(str(path)) as con:
         con.execute(
-            f"""UPDATE {TABLE} SET company = left(company, 200) || ' ' || epoch_ms(now()), updated_at = now()::timestamp
-            WHERE hash(customer_id) % 1000 = 0"""
+            f"""UPDATE {TABLE} SET company = regexp_replace(company, ' \\d+$', '') || ' ' || epoch_ms(now()),
+            updated_at = now()::timestamp
+            WHERE hash(customer_id) % 1000 = 0 AND length(company) < 200"""
         )
 
 
