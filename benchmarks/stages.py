@@ -154,7 +154,9 @@ class _writer:  # noqa: N801 - reads as a verb where it is used
         """Take rows."""
         table = rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])
         if self._inner is None:
-            self._inner = pq.ParquetWriter(self._path, table.schema, compression="zstd", compression_level=1)
+            self._inner = pq.ParquetWriter(
+                self._path, table.schema, compression="lz4", use_dictionary=False, write_statistics=False
+            )
         self._inner.write_table(table)
 
     def __exit__(self, *_: object) -> None:
