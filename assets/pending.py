@@ -83,6 +83,7 @@ class Pending:
                 self._note(batch, partitions)
             leaving = self._leavers(connection, files)
             self._leaving = dict(zip(partitions, leaving, strict=True))
+        comparison.give_back(connection)
         return {name: _count(codes) for name, codes in self._codes.items()}
 
     def write(self, connection: duckdb.DuckDBPyConnection, sink: ParquetSink) -> None:

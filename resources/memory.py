@@ -11,28 +11,36 @@ from functools import cache
 
 import pyarrow as pa
 
+_M_ARENA_MAX = -8  # of malloc.h
+_KEPT_MILLISECONDS = 200  # at 0 all that is used anew costs a page fault: a tenth of a run's CPU time
+
 
 def allocate_sparingly() -> None:
-    """Let Arrow use the allocator that gives back soonest, unless whoever runs this has chosen one.
+    """Let Arrow and the C library keep little of what was freed, unless whoever runs this has chosen otherwise.
 
-    With payloads of 10 MB in four threads, jemalloc peaks 150 MB lower than Arrow's first choice, for 2 % of time.
+    With payloads of 10 MB in four threads, jemalloc peaks 150 MB lower than Arrow's first choice, for 2 % of time; one
+    arena of the C library for all threads, instead of one for each, another 70 MB lower, for nothing; and what was
+    freed kept for a fifth of a second, instead of a second, another 50.
     """
+    if "MALLOC_ARENA_MAX" not in os.environ and (limit := _of_c_library("mallopt")) is not None:
+        limit(_M_ARENA_MAX, 1)
     if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ and "jemalloc" in pa.supported_memory_backends():
+        pa.jemalloc_set_decay_ms(_KEPT_MILLISECONDS)
         pa.set_memory_pool(pa.jemalloc_memory_pool())
 
 
 def give_back() -> None:
     """Return what Arrow and the C library hold without need; costs some milliseconds."""
     pa.default_memory_pool().release_unused()
-    trim = _trim()
-    if trim is not None:
+    if (trim := _of_c_library("malloc_trim")) is not None:
         trim(0)
 
 
 @cache
-def _trim() -> "ctypes._NamedFuncPointer | None":
-    """glibc's malloc_trim; other C libraries have none, or need none."""
+def _of_c_library(name: str) -> "ctypes._NamedFuncPointer | None":
+    """A function of glibc's; other C libraries have none of these, or need none."""
     try:
-        return ctypes.CDLL(None).malloc_trim
+        found: ctypes._NamedFuncPointer = getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError):
         return None
+    return found

@@ -1,14 +1,15 @@
 """One payload that was sent: is its job done, was a lost answer a yes, and the receipt that proves it.
 
 Belongs here: judging a job's answers, looking into a lost answer, and writing the receipt. Not here: when to ask
-(`delivery`), sending (`sending`).
+(`loop`), sending (`sending`).
 """
 
 import contextlib
 import json
 import math
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ CLOCKS_DIFFER_SECONDS = 900.0
 GIVEN_UP_AFTER_SECONDS = 7 * 86_400.0
 """An import that is not finished by then never will be: its contacts are offered again."""
 ANSWER_LOST = "answer lost"
+RECEIPTS_AT_ONCE = 2
+"""Each holds a payload's rows and the two files that are made of them; more at once would not be written sooner."""
 TOLD_COLUMNS = ["address_hash", "email", "json"]
 
 
@@ -64,6 +67,7 @@ class Awaiter:
     lease: Lease
     polls: PollPlan
     poll_seconds: float | None = None
+    _receiving: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(RECEIPTS_AT_ONCE))
 
     def first(self, payload: Payload, *, now: float, former: bool) -> Watched:
         """When to ask for the first time."""
@@ -150,13 +154,14 @@ class Awaiter:
 
     def _receive(self, delivery: Delivery, payload: Payload, **counts: Any) -> Payload:
         """The receipt: evidence and ledger part are written, then the journal makes them count."""
-        rows = self._without_erased(self._rows(delivery, payload, evidence.PENDING_COLUMNS))
-        imports = pa.repeat(pa.scalar(payload.import_id, pa.int64()), rows.num_rows)
-        evidence.keep(self.lake, delivery, payload, rows=rows)
-        told = rows.append_column("import_id", imports)
-        part = ledger.write_part(
-            self.lake, delivery.sync, told, bucket=delivery.facts.get("bucket"), delivery=delivery.id
-        )
+        with self._receiving:
+            rows = self._without_erased(self._rows(delivery, payload, evidence.PENDING_COLUMNS))
+            imports = pa.repeat(pa.scalar(payload.import_id, pa.int64()), rows.num_rows)
+            evidence.keep(self.lake, delivery, payload, rows=rows)
+            told = rows.append_column("import_id", imports)
+            part = ledger.write_part(
+                self.lake, delivery.sync, told, bucket=delivery.facts.get("bucket"), delivery=delivery.id
+            )
         return self.journal.finish(payload, sync=delivery.sync, part_path=part, lease=self.lease, **counts)
 
     # A lost answer
