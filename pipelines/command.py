@@ -5,13 +5,16 @@ Belongs here: what can be typed, and how errors become sentences and exit codes 
 imported where it is used, so that `--help` answers at once.
 """
 
+import atexit
+import gc
 import json
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -267,6 +270,21 @@ def local_mailtrap(arguments: Sequence[str]) -> int:
     return int(run(list(arguments)) or 0)
 
 
+def run() -> NoReturn:
+    """What a shell starts: one command in a process of its own, which begins and ends as fast as it can.
+
+    Dagster and pandas are a million objects that stay until the end. To look through them for garbage less often saves
+    a sixth of the start; to leave them to the system at the end, instead of freeing one after the other, most of a second.
+    """
+    gc.set_threshold(50_000, 20, 20)
+    code = main()
+    atexit._run_exitfuncs()  # noqa: SLF001 - there is no public name for it
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; a mendable error is a sentence on stderr and an exit code, never a traceback."""
     words = sys.argv[1:] if argv is None else list(argv)
@@ -340,4 +358,4 @@ def _without_debug(options: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run()

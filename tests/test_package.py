@@ -35,7 +35,7 @@ def test_the_wheel_holds_every_file_of_the_three_folders_and_nothing_else(wheel:
 def test_the_wheel_names_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
     """Installing it gives the command `mailtrap-contacts`, and says under which terms."""
     texts = {name.rpartition(".dist-info/")[2]: name for name in wheel.namelist()}
-    assert b"mailtrap-contacts = pipelines.command:main" in wheel.read(texts["entry_points.txt"])
+    assert b"mailtrap-contacts = pipelines.command:run" in wheel.read(texts["entry_points.txt"])
     metadata = wheel.read(texts["METADATA"]).decode()
     assert "Name: mailtrap-contacts" in metadata and "License-Expression: Apache-2.0" in metadata
     assert "Requires-Python: <3.14,>=3.11" in metadata

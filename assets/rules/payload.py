@@ -9,7 +9,7 @@ Mailtrap: POST /contacts/imports takes {"contacts": [{email, fields, list_ids_in
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -51,10 +51,12 @@ def contact_json(
 
     `contacts` has the columns of accepted contacts, and `_leaving` (list of ids) where lists are to be left.
     """
-    columns = set(contacts.column_names)
+    whole = {name for name in contacts.column_names if contacts[name].null_count == 0}
+    leaving = "_leaving" in contacts.column_names
     connection.register("contacts", contacts.drop_columns(_uncounted(contacts)))
     try:
-        found = connection.sql(f"select {_json_sql(sync, lists, '_leaving' in columns)} as j from contacts")
+        json_sql = _json_sql(sync, lists, leaving=leaving, whole=whole)
+        found = connection.sql(f"select {json_sql} as j from contacts")
         return found.to_arrow_table()["j"]
     finally:
         connection.unregister("contacts")
@@ -106,10 +108,9 @@ def _uncounted(contacts: pa.Table) -> list[str]:
     return [name for name in contacts.column_names if name.startswith("_") and name not in kept]
 
 
-def _json_sql(sync: Sync, lists: ListIds, leaving: bool) -> str:
-    fields = [_member(rule) for rule in sync.fields]
-    # Every member begins with a comma; the first one's is cut off.
-    inside = f"substr(concat({', '.join(fields)}), 2)" if fields else "''"
+def _json_sql(sync: Sync, lists: ListIds, *, leaving: bool, whole: Collection[str]) -> str:
+    """Contacts as SQL text; `whole` are the fields that none of them lacks."""
+    inside = _members(sync.fields, whole)
     return (
         f"""concat(',{{"email":"', email, '","fields":{{', {inside}, '}}', """
         f"""{_ids("list_ids_included", _included(sync, lists))}, {_ids("list_ids_excluded", _excluded(lists, leaving))}, '}}')"""
@@ -145,17 +146,32 @@ def _ids(key: str, ids: str | tuple[int, ...]) -> str:
     return f"""(case when len({ids}) > 0 then concat(',"{key}":[', array_to_string({ids}, ','), ']') else '' end)"""
 
 
-def _member(rule: FieldRule) -> str:
-    head = quoted("," + _json_text(rule.merge_tag) + ":")
-    null = quoted("," + _json_text(rule.merge_tag) + ":null") if rule.nulls == "clear" else "''"
-    column = _identifier(rule.merge_tag)
-    if rule.type == "text":
-        value = f"to_json({column})::varchar"
-    elif rule.type == "date":
-        value = f"'\"', strftime({column}, '%Y-%m-%d'), '\"'"
-    else:
-        value = f"{column}::varchar"
-    return f"case when {column} is null then {null} else concat({head}, {value}) end"
+def _members(rules: Sequence[FieldRule], whole: Collection[str]) -> str:
+    """The members of `fields`: a comma after those before the first that is always there, before those after it."""
+    place = next(
+        (n for n, rule in enumerate(rules) if rule.nulls == "clear" or rule.merge_tag in whole), None
+    )
+    if place is None:
+        members = ", ".join(_member(rule, whole, before=",") for rule in rules)
+        return f"substr(concat({members}), 2)" if rules else "''"
+    return ", ".join(
+        [
+            *(_member(rule, whole, after=",") for rule in rules[:place]),
+            _member(rules[place], whole),
+            *(_member(rule, whole, before=",") for rule in rules[place + 1 :]),
+        ]
+    )
+
+
+def _member(rule: FieldRule, whole: Collection[str], *, before: str = "", after: str = "") -> str:
+    head, column = f"{before}{_json_text(rule.merge_tag)}:", _identifier(rule.merge_tag)
+    quote = '"' if rule.type == "date" else ""
+    value = f"to_json({column})::varchar" if rule.type == "text" else f"{column}::varchar"
+    member = f"{quoted(head + quote)}, {value}, {quoted(quote + after)}"
+    if rule.merge_tag in whole:
+        return member
+    null = quoted(f"{head}null{after}") if rule.nulls == "clear" else "''"
+    return f"case when {column} is null then {null} else concat({member}) end"
 
 
 def _json_text(text: str) -> str:

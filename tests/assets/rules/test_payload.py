@@ -143,3 +143,45 @@ def test_payloads_keep_both_caps(lengths: list[int], rows: int, cap: int) -> Non
     assert count == 1 or size <= cap
     more = size + lengths[count] if count < len(lengths) else None
     assert more is None or more > cap or count == rows
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.none() | st.text(max_size=3), st.none() | st.integers(0, 9), st.none() | st.booleans()),
+        min_size=1,
+        max_size=5,
+    ),
+    clear=st.sampled_from(["omit", "clear"]),
+)
+def test_a_contact_reads_the_same_whoever_it_is_written_with(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str | None, int | None, bool | None]],
+    clear: str,
+) -> None:
+    """Which commas are needed depends on which fields the others lack; the text of a contact does not."""
+    fields = (
+        FieldRule("name", "a"),
+        FieldRule("age", "c", type="integer", nulls=clear),  # type: ignore[arg-type]
+        FieldRule("vip", "e", type="boolean"),
+    )
+    names, ages, vips = zip(*rows, strict=True)
+    table = contacts(email=["a@b.co"] * len(rows), name=list(names), age=list(ages), vip=list(vips))
+    connection = comparison.connect(tmp_path_factory.mktemp("scratch"))
+
+    def texts(part: pa.Table) -> list[str]:
+        written = payload.contact_json(
+            connection, part, sync=sync(fields=fields), lists=ListIds(include=(7,))
+        )
+        return list(written.to_pylist())
+
+    together = texts(table)
+    assert together == [text for row in range(len(rows)) for text in texts(table.slice(row, 1))]
+    for text, (name, age, vip) in zip(together, rows, strict=True):
+        given = {"name": name, "age": age, "vip": vip}
+        kept = {
+            key: value
+            for key, value in given.items()
+            if value is not None or (key, clear) == ("age", "clear")
+        }
+        assert json.loads(text[1:])["fields"] == kept
