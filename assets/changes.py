@@ -25,7 +25,7 @@ from assets.delivery.loop import WAIT_FOR_ACCOUNT_SECONDS
 from assets.delivery.settling import settle
 from assets.failures import told_to_dagster
 from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run
-from assets.pending import PENDING_SCHEMA, REPEATED, ROWS_PER_GROUP, Pending
+from assets.pending import Pending, pending_file
 from assets.people.gone import gone_from, told_people, unlist
 from assets.people.withheld import existing_people, withheld_from
 from assets.preparation import prepare
@@ -39,7 +39,6 @@ from resources.lake import Lake, ParquetSink
 from resources.mailtrap.client import MailtrapClient
 from resources.store.store import Store
 
-COMPRESSION = "lz4"
 READ_BY_POSITION = ("accepted_contacts", "no_consent", "source_rows")
 """What a comparison reads more than once, and what must be of one piece."""
 
@@ -181,10 +180,7 @@ class Search:
             by_partition = {
                 name: counted(counts[name], changes) for name, changes in pending.compare(connection).items()
             }
-            with self.tables.writer(
-                path, PENDING_SCHEMA, compression=COMPRESSION, rows_per_group=ROWS_PER_GROUP,
-                dictionary=REPEATED,
-            ) as sink:  # fmt: skip
+            with pending_file(self.tables, path) as sink:
                 pending.write(connection, sink)
                 gone = self._gone(connection, pending, sink)
                 facts = {**moment, **self._facts(by_partition), "gone": dict(gone), "requests": requests}

@@ -23,11 +23,9 @@ from assets.rules import guards, screening
 from assets.rules.sync import Sync
 from assets.steady import steady
 from resources.errors import ConnectorError, GuardError, SettingsError
-from resources.lake import Lake
+from resources.lake import QUICK, Lake
 from resources.mailtrap.client import MailtrapClient
 from resources.store.store import Store
-
-COMPRESSION = "lz4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +130,7 @@ def screen(lake: Lake, sync: Sync, *, partition: str, key: bytes, now: datetime)
         rejections = stack.enter_context(lake.writer(former, schemas.rejections))
         no_consent = stack.enter_context(lake.writer(tables["no_consent"], schemas.no_consent))
         accepted = stack.enter_context(
-            lake.writer(
-                tables["accepted_contacts"], schemas.accepted, compression=COMPRESSION, dictionary=False
-            )
+            lake.writer(tables["accepted_contacts"], schemas.accepted, compression=QUICK, dictionary=False)
         )
         with ours():
             counts = screening.screen_file(

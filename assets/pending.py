@@ -21,7 +21,7 @@ from assets.rules.comparison import Change, Told, Withheld
 from assets.rules.payload import ListIds
 from assets.rules.side_by_side import side_by_side
 from assets.rules.sync import Sync
-from resources.lake import Lake, ParquetSink
+from resources.lake import QUICK, Lake, ParquetSink
 
 PENDING_SCHEMA = pa.schema(
     [
@@ -40,10 +40,25 @@ PENDING_SCHEMA = pa.schema(
     ]
 )
 ROWS_PER_GROUP = 50_000
+"""Those of a payload, so that sending one reads nothing else."""
 REPEATED = ("partition", "change")
 """Columns of few values; to look for repetitions in the others takes longer than to write them."""
 PENDING_CODES = (Change.new, Change.changed)
 SEPARATOR = "\x1f"
+
+
+def pending_file(
+    lake: Lake, path: str, *, schema: pa.Schema = PENDING_SCHEMA, metadata: Mapping[str, str] | None = None
+) -> contextlib.AbstractContextManager[ParquetSink]:
+    """A file of pending contacts, to be written."""
+    return lake.writer(
+        path,
+        schema,
+        compression=QUICK,
+        rows_per_group=ROWS_PER_GROUP,
+        dictionary=REPEATED,
+        metadata=metadata,
+    )
 
 
 @dataclass(slots=True)

@@ -16,11 +16,9 @@ from assets.rules.traces import People, is_of
 from assets.sources import relation_of, resource_of, source_of
 from assets.steady import steady
 from assets.warehouse_tables import key_of
-from resources.lake import Lake
+from resources.lake import QUICK, Lake
 from resources.store.store import Store
 from resources.warehouses.contract import Bucket, Warehouse, Window
-
-COMPRESSION = "lz4"  # read once, soon, and then gone: speed counts
 
 
 def source_rows(sync: Sync, *, owners: list[str]) -> dg.AssetsDefinition:
@@ -75,7 +73,7 @@ def extract(
         schema = pa.schema(batches.schema)
         path = file_of(sync, "source_rows", partition)
         with lake.writer(
-            path, schema, compression=COMPRESSION, dictionary=False, metadata={"sync_version": sync.version}
+            path, schema, compression=QUICK, dictionary=False, metadata={"sync_version": sync.version}
         ) as sink:
 
             def write(batch: pa.RecordBatch) -> int:

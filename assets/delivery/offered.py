@@ -14,10 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.changes import COMPRESSION
 from assets.delivery import ledger
 from assets.partitions import file_of, label
-from assets.pending import PENDING_SCHEMA, REPEATED, ROWS_PER_GROUP
+from assets.pending import pending_file
 from assets.people.withheld import tombstones_as_file
 from assets.rules import comparison
 from assets.rules.comparison import Change
@@ -125,9 +124,7 @@ def copy_without(
         codes[answers["row"].to_numpy()] = answers["change"].to_numpy()
     by_partition = {name: dict(counts) for name, counts in facts["by_partition"].items()}
     first = 0
-    with lake.writer(
-        target, PENDING_SCHEMA, compression=COMPRESSION, rows_per_group=ROWS_PER_GROUP, dictionary=REPEATED
-    ) as sink:
+    with pending_file(lake, target) as sink:
         for batch in lake.read(path):
             here = codes[first : first + batch.num_rows]
             first += batch.num_rows

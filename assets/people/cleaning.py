@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.pending import ROWS_PER_GROUP
+from assets.pending import pending_file
 from assets.rules import cells
 from assets.rules.traces import Cleaned, People, clean
 from resources.lake import Lake
@@ -58,9 +58,11 @@ def clean_file(
         return
     place = place_of(path)
     facts, gone = lake.metadata(path), Counter[str]()
-    compression, per_group = _layout(path)
-    with lake.writer(
-        path, lake.schema(path), compression=compression, rows_per_group=per_group, metadata=facts
+    is_pending, schema = "/pending_contacts/" in path, lake.schema(path)
+    with (
+        pending_file(lake, path, schema=schema, metadata=facts)
+        if is_pending
+        else lake.writer(path, schema, metadata=facts)
     ) as sink:
         for each in cleaned():
             sink.write(each.table)
@@ -76,12 +78,6 @@ def place_of(path: str) -> str:
     """A place's name: the table, without what names one file of it."""
     parts = path.split("/")
     return "/".join(parts[:3] if "by_mailtrap" in path or "filtered" in path else parts[:2])
-
-
-def _layout(path: str) -> tuple[str, int]:
-    if "/pending_contacts/" in path:
-        return "lz4", ROWS_PER_GROUP
-    return "zstd", 128_000
 
 
 def rows_named(table: pa.Table, keys: set[str]) -> np.ndarray | None:
