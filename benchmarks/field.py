@@ -17,6 +17,8 @@ from benchmarks import people
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 READS = ("duckdb>=1.5,<3", "pyarrow>=22,<27")
+CHECKS = ("pandas>=3,<4", "pandera[pandas]==0.35.*", *READS)
+SDK = "mailtrap==2.11.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +156,9 @@ FIELD: tuple[Contestant, ...] = (
     Contestant("floor-duckdb", "floor: DuckDB alone, same JSON", script("floor_duckdb.py")),
     Contestant("floor-bodies", "floor: ready bodies, sent raw", script("floor_bodies.py"), ready=_bodies),
     Contestant("dlt", "dlt 1.31, custom destination", in_a_folder("dlt_destination.py"), ("dlt==1.31.*", *READS, "requests")),
-    Contestant("obvious", "pandas + pandera + json=", script("obvious.py"), ready=None, requires=(
-        "pandas>=3,<4", "pandera[pandas]==0.35.*", *READS, "requests")),
-    Contestant("sdk", "official Python SDK", script("sdk.py"), ("mailtrap==2.11.0", *READS)),
+    Contestant("obvious", "pandas + pandera + json=", script("obvious.py"), (*CHECKS, "requests")),
+    Contestant("sdk", "official Python SDK", script("sdk.py"), (SDK, *READS)),
+    Contestant("sdk-whole", "official Python SDK, with checks", script("sdk_whole.py"), (SDK, *CHECKS)),
     Contestant("drt", "drt-core, REST in batches", in_a_folder("drt_sync.py"), ("drt-core==1.2.1", *READS)),
 )  # fmt: skip
 

@@ -9,10 +9,15 @@ from mailtrap.models.contacts import ImportContactParams
 from usable import usable_sql
 
 
+def imports_at(api: str):  # type: ignore[no-untyped-def]
+    """The SDK's calls for imports, at another address: it knows https://mailtrap.io only."""
+    HttpClient._url = lambda self, path: f"{api}/{path.lstrip('/')}"
+    return mailtrap.MailtrapClient(token="benchmark", account_id="1").contacts_api.contact_imports
+
+
 def main(warehouse: str, api: str) -> None:
     """50,000 to a call, as its documentation says."""
-    HttpClient._url = lambda self, path: f"{api}/{path.lstrip('/')}"  # it knows https://mailtrap.io only
-    imports = mailtrap.MailtrapClient(token="benchmark", account_id="1").contacts_api.contact_imports
+    imports = imports_at(api)
     with duckdb.connect(warehouse, read_only=True) as con:
         found = con.execute(usable_sql())
         names = [column[0] for column in found.description][1:]
