@@ -37,6 +37,7 @@ from resources.warehouses.contract import (
 from resources.warehouses.statement import Column, Grammar
 
 # DuckDB keeps what it read up to this limit: with a high one, memory would grow with the table after all.
+LEAST_MEMORY = "1MB"
 DEFAULT_SETTINGS = {"memory_limit": "128MB", "threads": str(min(4, os.cpu_count() or 1))}
 ADDRESS_HASH = "CAST('0x' || left(md5(lower(trim(coalesce(CAST({column} AS VARCHAR), ''), E' \\t\\r\\n'))), 8) AS BIGINT)"
 # As statement.odd_address() has it; TRANSLATE would take DuckDB longer than the hash.
@@ -136,12 +137,26 @@ class DuckDBWarehouse:
 
     @contextlib.contextmanager
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with complaints.border(self._complain):
+        with complaints.border(self._complain), _Readers.lock:
             cursor = self._connection.cursor()
+            _Readers.count += 1
         try:
             yield cursor
         finally:
             cursor.close()
+            with _Readers.lock:
+                _Readers.count -= 1
+                if _Readers.count == 0:
+                    self._give_back()
+
+    def _give_back(self) -> None:
+        """Let go of what was read, when nobody reads: a run keeps its warehouse open until it ends."""
+        with contextlib.suppress(duckdb.Error):
+            (limit,) = self._connection.execute("SELECT current_setting('memory_limit')").fetchall()[0]
+            try:
+                self._connection.execute(f"SET memory_limit = '{LEAST_MEMORY}'")
+            finally:
+                self._connection.execute(f"SET memory_limit = '{limit}'")
 
     def _timed(
         self, reader: pa.RecordBatchReader, cursor: duckdb.DuckDBPyConnection
@@ -167,6 +182,13 @@ class DuckDBWarehouse:
 
     def _complain(self, error: Exception) -> WarehouseError:
         return _translate(error, timeout_seconds=self._timeout_seconds)
+
+
+class _Readers:
+    """Who reads in this process: a file that is opened twice in it has one memory limit."""
+
+    lock = threading.Lock()
+    count = 0
 
 
 @functools.cache

@@ -114,3 +114,26 @@ def test_a_value_that_breaks_the_source_is_not_repeated() -> None:
         list(batches)
     assert caught.value.outcome == "data" and "ada" not in str(caught.value)
     warehouse.close()
+
+
+def test_what_was_read_is_not_kept_in_memory_once_nobody_reads(tmp_path: Path) -> None:
+    """A run keeps its warehouse open until it ends; and who still reads may have all the memory there is."""
+    with duckdb.connect(str(tmp_path / "w.duckdb")) as con:
+        con.execute("CREATE TABLE t AS SELECT hash(range) AS a, hash(range + 1) AS b FROM range(1_000_000)")
+    warehouse = connect(f"duckdb:///{tmp_path}/w.duckdb")
+
+    def held() -> tuple[float, str]:
+        asked = Query(
+            "SELECT sum(memory_usage_bytes)::BIGINT AS bytes, current_setting('memory_limit') AS most FROM duckdb_memory()"
+        )
+        with warehouse.read(asked, columns=["bytes", "most"]) as batches:
+            return tuple(next(batches).to_pylist()[0].values())  # type: ignore[return-value]
+
+    before, limit = held()
+    with warehouse.read(Table("t"), columns=["a", "b"]) as batches:
+        assert sum(batch.num_rows for batch in batches) == 1_000_000
+        while_reading, same = held()
+    after, restored = held()
+    warehouse.close()
+    assert while_reading > 10_000_000 > after >= before
+    assert limit == same == restored
