@@ -118,7 +118,7 @@ def screen_file(
     no_consent: Sink,
     scratch: Path,
     former_rejections: Path | None = None,
-    rows_per_batch: int = 131_072,
+    rows_per_batch: int = 122_880,
     progress: Callable[[int], None] | None = None,
 ) -> Screening:
     """Screen a Parquet file of source rows; the same rows give the same tables in any order and any batches."""

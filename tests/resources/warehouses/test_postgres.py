@@ -12,6 +12,7 @@ import pytest
 
 from resources.errors import WarehouseError
 from resources.warehouses import Query, Relation, Table, Warehouse, connect
+from resources.warehouses.contract import ROWS_PER_BATCH
 from resources.warehouses.plain import PLAIN_TYPES
 from tests.postgres import Server, running, stop
 
@@ -244,7 +245,7 @@ def test_a_million_rows_come_in_batches(warehouse: Warehouse) -> None:
         for batch in batches:
             total += pa.compute.sum(batch.column("id")).as_py()
             largest = max(largest, batch.num_rows)
-    assert batches.rows == 1_000_000 and total == 1_000_000 * 1_000_001 // 2 and largest == 200_000
+    assert batches.rows == 1_000_000 and total == 1_000_000 * 1_000_001 // 2 and largest == ROWS_PER_BATCH
 
 
 @pytest.mark.proof
