@@ -265,6 +265,16 @@ def object_store(folder: Path) -> Iterator[str]:
         yield url
 
 
+def way_to_store(url: str) -> dict[str, str]:
+    """Where the S3 server is and how to get in, as the environment says it."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+
 @contextlib.contextmanager
 def _mailtrap(folder: Path, knobs: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     (folder / "knobs.json").write_text(json.dumps(dict(knobs)))
@@ -289,10 +299,7 @@ def _environ(
         "CONTACTS_JOURNAL": _psycopg2(server.url(database="journal")),
         "CONTACTS_WAREHOUSE": server.url(database="warehouse"),
         "CONTACTS_LAKE": "s3://contacts/lake",
-        "AWS_ENDPOINT_URL": store,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        **way_to_store(store),
         "CONTACTS_KEY": KEY,
         "CONTACTS_SYNCS": str(folder / "syncs"),
         "CONTACTS_POLL_SECONDS": "0.5",

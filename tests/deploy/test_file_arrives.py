@@ -1,6 +1,5 @@
 """A file arrives in a bucket: the sensor sees it, asks once for a run, and that run tells Mailtrap its rows."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 from pipelines.definitions import build_definitions
 from pipelines.sensors import file_sensor
 from resources.warehouses.duckdb import open_warehouse
-from tests.deploy.cluster import missing_for_store, object_store
 from tests.pipelines.syncing_world import SyncingWorld, syncing_world
 from tests.pipelines.test_sensors import ask, changed
 
@@ -22,19 +20,9 @@ ADA, BOB = "ada@people.example.org", "bob@people.example.org"
 
 
 @pytest.fixture
-def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pafs.FileSystem]:
-    """A bucket on a server of its own, as somebody else writes to it."""
-    if reason := missing_for_store():
-        pytest.skip(reason)
-    with object_store(tmp_path) as url:
-        for name, value in (
-            ("AWS_ENDPOINT_URL", url),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("AWS_DEFAULT_REGION", "us-east-1"),
-        ):
-            monkeypatch.setenv(name, value)
-        yield pafs.S3FileSystem(endpoint_override=url, region="us-east-1")
+def inbox(store_url: str) -> pafs.FileSystem:
+    """A bucket as somebody else writes to it."""
+    return pafs.S3FileSystem(endpoint_override=store_url, region="us-east-1")
 
 
 def test_a_file_that_arrives_in_a_bucket_is_sent_once(inbox: pafs.FileSystem, tmp_path: Path) -> None:

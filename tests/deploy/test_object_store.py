@@ -2,7 +2,6 @@
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,25 +10,14 @@ import pytest
 from resources.errors import LakeError, SettingsError
 from resources.lake import Lake
 from resources.settings import read
-from tests.deploy.cluster import missing_for_store, object_store
 
 TABLE = pa.table({"n": list(range(1000))})
 
 
 @pytest.fixture
-def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
-    """A bucket on a server of its own; where it is and how to get in stands in the environment."""
-    if reason := missing_for_store():
-        pytest.skip(reason)
-    with object_store(tmp_path) as url:
-        for name, value in (
-            ("AWS_ENDPOINT_URL", url),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("AWS_DEFAULT_REGION", "us-east-1"),
-        ):
-            monkeypatch.setenv(name, value)
-        yield Lake("s3://contacts/lake", scratch=tmp_path / "scratch")
+def lake(store_url: str, tmp_path: Path) -> Lake:
+    """A lake in a bucket; where it is and how to get in stands in the environment."""
+    return Lake("s3://contacts/lake", scratch=tmp_path / "scratch")
 
 
 def test_a_table_appears_whole_or_not_at_all(lake: Lake) -> None:
