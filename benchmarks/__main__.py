@@ -49,6 +49,9 @@ def main() -> int:
     pythons = {contestant.name: field.python_of(contestant, FOLDER) for contestant in contestants}
     sizes = (SMALL, *map(int, options.rows.split(",")))
     usable = {rows: _usable(rows) for rows in sizes}
+    if not options.more:  # what was told in earlier measurements is not part of this one
+        for kept in FOLDER.glob("kept-*"):
+            shutil.rmtree(kept)
     # A start stands beside what it is taken from: a machine is not the same a few minutes later.
     for run, contestant, rows in itertools.product(range(options.runs), contestants, sizes):
         if contestant.name in options.leave_out_above and rows > 1_000_000:
@@ -57,15 +60,15 @@ def main() -> int:
         result = _measure(contestant, python, _table(rows), rows=rows, run=run, usable=usable[rows])
         results.append(result)
         print(report.line(asdict(result)), flush=True)
-    kept = FOLDER / "results.json"
-    if options.more and kept.exists():
-        results = [*(Result(**each) for each in json.loads(kept.read_text())["results"]), *results]
-    kept.write_text(
+    file = FOLDER / "results.json"
+    if options.more and file.exists():
+        results = [*(Result(**each) for each in json.loads(file.read_text())["results"]), *results]
+    file.write_text(
         json.dumps({"machine": report.machine(), "results": [asdict(each) for each in results]}, indent=1)
     )
-    print("\n" + report.table(json.loads(kept.read_text())))
+    print("\n" + report.table(json.loads(file.read_text())))
     if options.write:
-        report.write(json.loads(kept.read_text()), ROOT / "docs")
+        report.write(json.loads(file.read_text()), ROOT / "docs")
     return 1 if any(result.problem for result in results) else 0
 
 
