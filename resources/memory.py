@@ -5,6 +5,7 @@ of all steps would add up. Here: which allocator, and giving back. Not here: how
 (`assets/rules/comparison.connect`).
 """
 
+import atexit
 import ctypes
 import gc
 import os
@@ -27,6 +28,7 @@ def allocate_sparingly() -> None:
     for garbage any more, batches of rows as often as Python does by itself.
     """
     gc.freeze()
+    atexit.register(gc.unfreeze)  # or DuckDB says at the end that it was never freed
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
     if "MALLOC_ARENA_MAX" not in os.environ and (limit := _of_c_library("mallopt")) is not None:
         limit(_M_ARENA_MAX, 1)

@@ -30,3 +30,10 @@ def test_arrow_uses_the_allocator_that_gives_back_soonest(chosen: str, expected:
         [sys.executable, "-c", said], capture_output=True, text=True, check=True, env=environ
     )
     assert found.stdout.strip() == expected
+
+
+def test_a_process_that_worked_ends_without_a_word() -> None:
+    """What is kept out of garbage collection is let in again before the end: DuckDB complains of what is left over."""
+    said = "from resources import memory; import duckdb, pandas; memory.allocate_sparingly(); duckdb.connect().sql('select 1').fetchall()"
+    found = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert (found.stdout, found.stderr) == ("", "")
