@@ -21,6 +21,7 @@ from assets.rules.comparison import Change, Told, Withheld
 from assets.rules.payload import ListIds
 from assets.rules.side_by_side import side_by_side
 from assets.rules.sync import Sync
+from resources import memory
 from resources.lake import QUICK, Lake, ParquetSink
 
 PENDING_SCHEMA = pa.schema(
@@ -98,7 +99,7 @@ class Pending:
                 self._note(batch, partitions)
             leaving = self._leavers(connection, files)
             self._leaving = dict(zip(partitions, leaving, strict=True))
-        comparison.give_back(connection)
+        memory.empty(connection)  # what follows needs none of it
         return {name: _count(codes) for name, codes in self._codes.items()}
 
     def write(self, connection: duckdb.DuckDBPyConnection, sink: ParquetSink) -> None:

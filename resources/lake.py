@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from resources.errors import LakeError, SettingsError
 from resources.process import this_host
 
-ROWS_PER_GROUP = 122_880
+ROWS_PER_GROUP = 122_880  # as many as DuckDB reads at once
 QUICK = "lz4"
 """The compression of tables that are read soon, by the next step: speed counts more than size."""
 _PARTIAL = ".partial-"

@@ -67,7 +67,9 @@ class Awaiter:
     lease: Lease
     polls: PollPlan
     poll_seconds: float | None = None
-    _receiving: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(RECEIPTS_AT_ONCE))
+    _receiving: threading.Semaphore = field(
+        default_factory=lambda: threading.Semaphore(RECEIPTS_AT_ONCE), init=False, repr=False
+    )
 
     def first(self, payload: Payload, *, now: float, former: bool) -> Watched:
         """When to ask for the first time."""

@@ -91,15 +91,6 @@ def connect(scratch: Path, *, memory_megabytes: int = 384, threads: int = 2) -> 
     return connection
 
 
-def give_back(connection: duckdb.DuckDBPyConnection) -> None:
-    """Return the memory that a comparison needed, and what follows on the same connection does not.
-
-    DuckDB keeps what it freed, 100 MB after ten million rows, until its limit is set: also to what it is.
-    """
-    (limit,) = connection.execute("select current_setting('memory_limit')").fetchall()[0]
-    connection.execute(f"set memory_limit = {quoted(limit)}")
-
-
 def compare(
     connection: duckdb.DuckDBPyConnection,
     accepted: Sequence[Path],

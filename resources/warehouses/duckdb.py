@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import duckdb
 import pyarrow as pa
 
+from resources import memory
 from resources.errors import WarehouseError
 from resources.warehouses import complaints, plain, statement
 from resources.warehouses.contract import (
@@ -37,7 +38,6 @@ from resources.warehouses.contract import (
 from resources.warehouses.statement import Column, Grammar
 
 # DuckDB keeps what it read up to this limit: with a high one, memory would grow with the table after all.
-LEAST_MEMORY = "1MB"
 DEFAULT_SETTINGS = {"memory_limit": "128MB", "threads": str(min(4, os.cpu_count() or 1))}
 ADDRESS_HASH = "CAST('0x' || left(md5(lower(trim(coalesce(CAST({column} AS VARCHAR), ''), E' \\t\\r\\n'))), 8) AS BIGINT)"
 # As statement.odd_address() has it; TRANSLATE would take DuckDB longer than the hash.
@@ -147,16 +147,7 @@ class DuckDBWarehouse:
             with _Readers.lock:
                 _Readers.count -= 1
                 if _Readers.count == 0:
-                    self._give_back()
-
-    def _give_back(self) -> None:
-        """Let go of what was read, when nobody reads: a run keeps its warehouse open until it ends."""
-        with contextlib.suppress(duckdb.Error):
-            (limit,) = self._connection.execute("SELECT current_setting('memory_limit')").fetchall()[0]
-            try:
-                self._connection.execute(f"SET memory_limit = '{LEAST_MEMORY}'")
-            finally:
-                self._connection.execute(f"SET memory_limit = '{limit}'")
+                    memory.empty(self._connection)  # a run keeps its warehouse open until it ends
 
     def _timed(
         self, reader: pa.RecordBatchReader, cursor: duckdb.DuckDBPyConnection

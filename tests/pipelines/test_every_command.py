@@ -165,6 +165,18 @@ def test_a_run_is_done_also_when_nobody_hears_of_it(world: SyncingWorld) -> None
     assert (done.returncode, done.stderr) == (141, "")
 
 
+def test_nothing_of_people_is_left_in_temporary_files(world: SyncingWorld, tmp_path: Path) -> None:
+    """A command leaves its modules to the system at its end, but not what it spilled to a disk."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environ = {**environ_of(world, tmp_path), "TMPDIR": str(temporary)}
+    done = subprocess.run(
+        [EXECUTABLE, "plan", "whole", "--json"], env=environ, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and json.loads(done.stdout) and done.stderr == ""
+    assert list(temporary.iterdir()) == []
+
+
 @pytest.mark.proof
 def test_every_command_fits_a_narrow_terminal(world: SyncingWorld, tmp_path: Path) -> None:
     """Forty columns: no table is wider, numbers stay whole; NO_COLOR means no colour, and a pipe has none anyway."""
