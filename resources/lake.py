@@ -34,8 +34,9 @@ _SCRATCH = ".scratch"
 class ParquetSink:
     """Rows on their way into one Parquet file; the file appears when its writer ends well."""
 
-    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema, *, rows_per_group: int) -> None:
+    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema, *, rows_per_group: int | None) -> None:
         self._writer, self.schema, self._rows_per_group, self.rows = writer, schema, rows_per_group, 0
+        self._held = schema.empty_table()
 
     def note(self, key: str, value: str) -> None:
         """Say something about the file as a whole; see `Lake.metadata`."""
@@ -48,8 +49,20 @@ class ParquetSink:
         table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
         if table.schema != self.schema:
             table = table.select(self.schema.names).cast(self.schema)
-        self._writer.write_table(table, row_group_size=self._rows_per_group)
         self.rows += table.num_rows
+        if self._rows_per_group is not None:
+            table = pa.concat_tables([self._held, table])
+            whole = table.num_rows - table.num_rows % self._rows_per_group
+            table, self._held = table.slice(0, whole), table.slice(whole)
+        self._write(table)
+
+    def finish(self) -> None:
+        """Write what was held back for a row group of the wanted size."""
+        self._write(self._held)
+
+    def _write(self, table: pa.Table) -> None:
+        if table.num_rows:
+            self._writer.write_table(table, row_group_size=self._rows_per_group or ROWS_PER_GROUP)
 
 
 class Lake:
@@ -77,13 +90,14 @@ class Lake:
         level: int | None = 1,
         metadata: Mapping[str, str] | None = None,
         page_index: bool = False,
-        rows_per_group: int = ROWS_PER_GROUP,
+        rows_per_group: int | None = None,
         dictionary: bool | Sequence[str] = True,
     ) -> Iterator[ParquetSink]:
         """A streamed Parquet file that appears under its name only when the block ends without an error.
 
-        Where pages are to be skipped (`page_index`), each column's least and greatest values are noted; else not those
-        of texts, which cost a fifth of the writing and put somebody's address into the footer.
+        Row groups are all of `rows_per_group` rows, but for the last; without it each write ends its group, and nothing
+        is held back. Where pages are to be skipped (`page_index`), each column's least and greatest values are noted; else
+        not those of texts, which cost a fifth of the writing and put somebody's address into the footer.
         """
         if metadata:
             schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
@@ -100,7 +114,9 @@ class Lake:
                 write_statistics=page_index or _of_fixed_width(schema),
             ) as writer,
         ):
-            yield ParquetSink(writer, schema, rows_per_group=rows_per_group)
+            sink = ParquetSink(writer, schema, rows_per_group=rows_per_group)
+            yield sink
+            sink.finish()
 
     def read(
         self, path: str, columns: Sequence[str] | None = None, *, rows_per_batch: int = ROWS_PER_GROUP

@@ -42,6 +42,19 @@ def test_what_was_written_is_read_in_batches_and_slices(lake: Lake) -> None:
     assert lake.read_slice("s/t/x.parquet", ["n"], first=35, rows=1).num_rows == 0
 
 
+def test_row_groups_are_of_the_wanted_size(lake: Lake) -> None:
+    """A payload's rows are read without those of its neighbours, however many came at a time."""
+    with lake.writer("x.parquet", SCHEMA, rows_per_group=5) as sink:
+        for first, last in ((0, 3), (3, 4), (4, 16), (16, 22)):
+            sink.write(rows(first, last - first))
+        assert sink.rows == 22
+    with lake.local("x.parquet") as file:
+        found = pq.ParquetFile(file)
+        groups = [found.metadata.row_group(each).num_rows for each in range(found.num_row_groups)]
+    assert groups == [5, 5, 5, 5, 2]
+    assert pa.Table.from_batches(lake.read("x.parquet")) == rows(0, 22)
+
+
 def test_an_error_leaves_the_former_file_and_no_scraps(lake: Lake) -> None:
     """Whole or not at all."""
     with lake.writer("s/t/x.parquet", SCHEMA) as sink:
