@@ -19,6 +19,7 @@ ROOT = HERE.parent
 READS = ("duckdb>=1.5,<3", "pyarrow>=22,<27")
 CHECKS = ("pandas>=3,<4", "pandera[pandas]==0.35.*", *READS)
 SDK = "mailtrap==2.11.0"
+DRT = ("drt-core==1.2.1", *READS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,9 @@ def script(name: str, *more: str) -> Callable[[Course], list[str]]:
     return lambda course: [str(HERE / "contestants" / name), str(course.warehouse), course.api, *more]
 
 
-def in_a_folder(name: str) -> Callable[[Course], list[str]]:
+def in_a_folder(name: str, *more: str) -> Callable[[Course], list[str]]:
     """The same, for one that keeps files."""
-    return lambda course: [*script(name)(course), str(course.folder / "work")]
+    return lambda course: [*script(name, *more)(course), str(course.folder / "work")]
 
 
 # Ours: the command itself, with the journal, the ledger and everything else that it keeps
@@ -159,7 +160,8 @@ FIELD: tuple[Contestant, ...] = (
     Contestant("obvious", "pandas + pandera + json=", script("obvious.py"), (*CHECKS, "requests")),
     Contestant("sdk", "official Python SDK", script("sdk.py"), (SDK, *READS)),
     Contestant("sdk-whole", "official Python SDK, with checks", script("sdk_whole.py"), (SDK, *CHECKS)),
-    Contestant("drt", "drt-core, REST in batches", in_a_folder("drt_sync.py"), ("drt-core==1.2.1", *READS)),
+    Contestant("drt", "drt-core, set up by us", in_a_folder("drt_sync.py"), DRT),
+    Contestant("drt-documented", "drt-core, as its documentation", in_a_folder("drt_sync.py", "--documented"), DRT),
 )  # fmt: skip
 
 
