@@ -1,7 +1,7 @@
 """Run the comparison: `make bench`, or `make bench ARGS="--rows 200000 --runs 1 --only ours,floor-duckdb"`.
 
-Contestants take turns, so that a slow minute of the machine hits all of them. A run that delivers other contacts
-than it should does not count.
+Contestants take turns, and ours is measured anew beside each of them, so that a slow minute of the machine hits both.
+A run that delivers other contacts than it should does not count.
 """
 
 import argparse
@@ -11,18 +11,22 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from benchmarks import field, measured, people, report
+from benchmarks import field, measured, people, report, steps
 from benchmarks.field import ROOT, Contestant, Course
 
 FOLDER = ROOT / ".bench"
 SMALL = 1_000
 """Rows of the table that shows what a start costs."""
+ONCE_MORE = 1_000_000
+"""Up to so many rows everybody is measured, and ours beside each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +35,15 @@ class Result:
 
     contestant: str
     rows: int
-    run: int
+    began: float
     wall_seconds: float
     cpu_seconds: float
     peak_bytes: int
     contacts: int
     requests: int
     problem: str = ""
+    steps: Sequence[Mapping[str, Any]] = ()
+    """Of a run of Dagster's."""
 
 
 def main() -> int:
@@ -52,12 +58,9 @@ def main() -> int:
     if not options.more:  # what was told in earlier measurements is not part of this one
         for kept in FOLDER.glob("kept-*"):
             shutil.rmtree(kept)
-    # A start stands beside what it is taken from: a machine is not the same a few minutes later.
-    for run, contestant, rows in itertools.product(range(options.runs), contestants, sizes):
-        if contestant.name in options.leave_out_above and rows > 1_000_000:
-            continue
+    for contestant, rows in _turns(contestants, sizes, options):
         python = pythons[contestant.name]
-        result = _measure(contestant, python, _table(rows), rows=rows, run=run, usable=usable[rows])
+        result = _measure(contestant, python, _table(rows), rows=rows, usable=usable[rows])
         results.append(result)
         print(report.line(asdict(result)), flush=True)
     file = FOLDER / "results.json"
@@ -66,10 +69,25 @@ def main() -> int:
     file.write_text(
         json.dumps({"machine": report.machine(), "results": [asdict(each) for each in results]}, indent=1)
     )
-    print("\n" + report.table(json.loads(file.read_text())))
+    found = json.loads(file.read_text())
+    print(f"\n{report.table(found)}\n\n{steps.table(found, contestant=report.OURS)}")
     if options.write:
-        report.write(json.loads(file.read_text()), ROOT / "docs")
+        report.write(found, ROOT / "docs")
     return 1 if any(result.problem for result in results) else 0
+
+
+def _turns(
+    contestants: Sequence[Contestant], sizes: Sequence[int], options: argparse.Namespace
+) -> Iterator[tuple[Contestant, int]]:
+    """A start right before what it is taken from, ours right before each other: machines change within minutes."""
+    ours = [each for each in contestants if each.name == report.OURS]
+    for _ in range(options.runs):
+        for contestant in contestants:
+            few = contestant.name in options.leave_out_above
+            own = [rows for rows in sizes if rows <= ONCE_MORE or not few]
+            beside = [] if contestant in ours else [rows for rows in sizes if rows <= ONCE_MORE]
+            yield from itertools.product(ours, beside)
+            yield from itertools.product([contestant], own)
 
 
 def _table(rows: int) -> Path:
@@ -90,14 +108,14 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--runs", type=int, default=3, help="runs of each; the median counts")
     parser.add_argument("--only", default="", help=f"of {', '.join(c.name for c in field.FIELD)}")
-    parser.add_argument("--leave-out-above", default="sdk,sdk-whole,drt,obvious", type=lambda text: text.split(","),
+    parser.add_argument("--leave-out-above", default="sdk,sdk-whole,drt,drt-documented,obvious", type=lambda text: text.split(","),
                         help="those that are too slow for more than a million rows")  # fmt: skip
     parser.add_argument("--more", action="store_true", help="add to the results of the last time")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md and its picture")
     return parser.parse_args()
 
 
-def _measure(contestant: Contestant, python: str, table: Path, *, rows: int, run: int, usable: int) -> Result:
+def _measure(contestant: Contestant, python: str, table: Path, *, rows: int, usable: int) -> Result:
     folder, kept = FOLDER / "run", FOLDER / f"kept-{rows}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -115,6 +133,7 @@ def _measure(contestant: Contestant, python: str, table: Path, *, rows: int, run
         _ask(f"{api}/reset")
         log = FOLDER / f"{contestant.name}.log"
         environ = {**_quiet(), **field.usable_environ(), **contestant.environ(course)}
+        began = time.time()
         cost = measured.run([python, *contestant.start(course)], environ=environ, folder=ROOT, log=log)
         totals = _ask(f"{api}/totals")
     problem = "" if cost.exit_code == 0 else f"exit code {cost.exit_code}, see {log.relative_to(ROOT)}"
@@ -122,7 +141,10 @@ def _measure(contestant: Contestant, python: str, table: Path, *, rows: int, run
     if not problem and expected >= 0 and totals["contacts"] != expected:
         problem = f"delivered {totals['contacts']:,} contacts instead of {expected:,}"
     spent = (cost.wall_seconds, cost.cpu_seconds, cost.peak_bytes)
-    return Result(contestant.name, rows, run, *spent, totals["contacts"], totals["requests"], problem)
+    taken = steps.of_last_run(field.dagster_home(course), cost) if field.is_ours(contestant) else []
+    return Result(
+        contestant.name, rows, began, *spent, totals["contacts"], totals["requests"], problem, taken
+    )
 
 
 def _quiet() -> dict[str, str]:

@@ -82,6 +82,16 @@ def in_a_folder(name: str, *more: str) -> Callable[[Course], list[str]]:
 # Ours: the command itself, with the journal, the ledger and everything else that it keeps
 
 
+def is_ours(contestant: Contestant) -> bool:
+    """Whether it is a run of Dagster's, with steps."""
+    return contestant.start is _sync
+
+
+def dagster_home(course: Course) -> Path:
+    """Where our runs are recorded."""
+    return course.kept.parent / "dagster"
+
+
 def _sync(course: Course) -> list[str]:
     return ["-m", "pipelines.command", "sync", "people", "--json"]
 
@@ -91,7 +101,7 @@ def _settings(home: Path, course: Course) -> dict[str, str]:
         "CONTACTS_HOME": str(home),
         "CONTACTS_SYNCS": str(HERE / "syncs"),
         "CONTACTS_WAREHOUSE": f"duckdb:///{course.warehouse}",
-        "DAGSTER_HOME": str(course.kept.parent / "dagster"),  # an instance that exists already
+        "DAGSTER_HOME": str(dagster_home(course)),  # an instance that exists already
         "MAILTRAP_API_TOKEN": "benchmark",
         "MAILTRAP_API_URL": course.api,
         "MAILTRAP_DOWNLOAD_HOSTS": course.api.removeprefix("http://"),
@@ -110,7 +120,7 @@ def _old(course: Course) -> dict[str, str]:
 
 
 def _instance(course: Course) -> None:
-    home = course.kept.parent / "dagster"
+    home = dagster_home(course)
     home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(ROOT / "pipelines" / "dagster.yaml", home / "dagster.yaml")
 

@@ -1,4 +1,4 @@
-"""What a program costs, from outside: seconds of wall and CPU, and the most memory it held.
+"""What a program costs, from outside: seconds of wall and CPU, and the most memory it held; and how these grew meanwhile.
 
 The program is started by a small process of this module's own: the system counts what a program's starter held as
 the program's own peak, so the starter must be small.
@@ -8,10 +8,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class Cost:
     cpu_seconds: float
     peak_bytes: int
     exit_code: int
+    looks: Sequence[tuple[float, float, int]]
+    """Time, CPU seconds until then and memory just then, every so often, of the program without its children."""
 
 
 def run(command: Sequence[str], *, environ: Mapping[str, str], folder: Path, log: Path) -> Cost:
@@ -31,7 +37,7 @@ def run(command: Sequence[str], *, environ: Mapping[str, str], folder: Path, log
     return Cost(**json.loads(done.stdout))
 
 
-def start_and_wait(log: str, command: Sequence[str]) -> dict[str, float]:
+def start_and_wait(log: str, command: Sequence[str]) -> dict[str, object]:
     """Start the program, wait for it, and ask the system what it used."""
     with open(log, "wb") as stream:  # noqa: PTH123
         began = time.monotonic()
@@ -40,13 +46,30 @@ def start_and_wait(log: str, command: Sequence[str]) -> dict[str, float]:
             *((os.POSIX_SPAWN_DUP2, stream.fileno(), descriptor) for descriptor in (1, 2)),
         ]
         process_id = os.posix_spawn(command[0], command, os.environ, file_actions=actions)
+        looks: list[tuple[float, float, int]] = []
+        ended = threading.Event()
+        looking = threading.Thread(target=look, args=(process_id, looks, ended))
+        looking.start()
         _, status, usage = os.wait4(process_id, 0)
+        ended.set()
+    looking.join()
     return {
         "wall_seconds": time.monotonic() - began,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
         "peak_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         "exit_code": os.waitstatus_to_exitcode(status),
+        "looks": looks,
     }
+
+
+def look(process_id: int, looks: list[tuple[float, float, int]], ended: threading.Event) -> None:
+    """Look at a process until it ends; where there is no /proc nothing is seen."""
+    with suppress(OSError):
+        while not ended.wait(LOOK_SECONDS):
+            with open(f"/proc/{process_id}/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123
+                words = stat.read().rpartition(")")[2].split()
+            cpu_seconds = (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+            looks.append((time.time(), cpu_seconds, int(words[21]) * os.sysconf("SC_PAGE_SIZE")))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import steps
+
 Results = Mapping[str, Any]
 OURS = "ours"
 START = 1_000
@@ -46,8 +48,8 @@ def medians(results: Results) -> list[dict[str, Any]]:
         for kind in ("wall", "cpu"):
             beyond = _beyond_starts(runs, size, name, kind)
             ours = _beyond_starts(runs, size, OURS, kind)
-            found[f"{kind}_beyond"] = statistics.median(beyond) if beyond else None
-            ratios = [mine / ours for mine, ours in zip(beyond, ours, strict=False)]
+            ratios = [seconds / _near(at, ours) for at, seconds in beyond.items()] if ours else []
+            found[f"{kind}_beyond"] = statistics.median(beyond.values()) if beyond else None
             found[f"{kind}_ratio"] = statistics.median(ratios) if ratios else None
         wall = found["wall_beyond"]
         found["rows_per_second"] = size / wall if wall else None
@@ -55,13 +57,23 @@ def medians(results: Results) -> list[dict[str, Any]]:
     return rows
 
 
-def _beyond_starts(runs: Mapping[tuple[int, str], list[Any]], size: int, name: str, kind: str) -> list[float]:
-    """Seconds of each run beyond those of the run over 1,000 rows beside it; none where the start is nearly all."""
+def _beyond_starts(
+    runs: Mapping[tuple[int, str], list[Any]], size: int, name: str, kind: str
+) -> dict[float, float]:
+    """When each run began, and its seconds beyond those of the nearest start; none where the start is nearly all."""
     if size == START:
-        return []
-    pairs = zip(runs.get((size, name), []), runs.get((START, name), []), strict=False)
-    beyond = [large[f"{kind}_seconds"] - small[f"{kind}_seconds"] for large, small in pairs]
-    return beyond if all(each > 0.05 for each in beyond) else []
+        return {}
+    key = f"{kind}_seconds"
+    starts = {each["began"]: each[key] for each in runs.get((START, name), [])}
+    mine = runs.get((size, name), []) if starts else []
+    beyond = {each["began"]: each[key] - _near(each["began"], starts, among=1) for each in mine}
+    return beyond if all(each > 0.05 for each in beyond.values()) else {}
+
+
+def _near(at: float, values: Mapping[float, float], *, among: int = 2) -> float:
+    """The mean of what was measured nearest to a moment, before and after it; or just then."""
+    nearest = [at] if at in values else sorted(values, key=lambda began: abs(began - at))[:among]
+    return statistics.mean(values[began] for began in nearest)
 
 
 def table(results: Results) -> str:
@@ -100,6 +112,7 @@ def write(results: Results, docs: Path) -> None:
     found = f"Measured on {results['machine']}. Medians; ratios to `ours` in the same run.\n\n"
     found += "![Seconds and memory of each contestant](images/performance.png)\n\n" + table(results)
     put(docs / "performance.md", "results", found)
+    put(docs / "performance.md", "steps", steps.table(results, contestant=OURS))
 
 
 def put(page: Path, name: str, text: str) -> None:
