@@ -171,7 +171,7 @@ FIELD: tuple[Contestant, ...] = (
     Contestant("sdk", "official Python SDK", script("sdk.py"), (SDK, *READS)),
     Contestant("sdk-whole", "official Python SDK, with checks", script("sdk_whole.py"), (SDK, *CHECKS)),
     Contestant("drt", "drt-core, set up by us", in_a_folder("drt_sync.py"), DRT),
-    Contestant("drt-documented", "drt-core, as its documentation", in_a_folder("drt_sync.py", "--documented"), DRT),
+    Contestant("drt-documented", "drt-core, as in its example", in_a_folder("drt_sync.py", "--documented"), DRT),
 )  # fmt: skip
 
 
