@@ -57,6 +57,7 @@ def pending_file(
         schema,
         compression=QUICK,
         rows_per_group=ROWS_PER_GROUP,
+        whole_groups=True,
         dictionary=REPEATED,
         metadata=metadata,
     )

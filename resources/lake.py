@@ -34,8 +34,11 @@ _SCRATCH = ".scratch"
 class ParquetSink:
     """Rows on their way into one Parquet file; the file appears when its writer ends well."""
 
-    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema, *, rows_per_group: int | None) -> None:
+    def __init__(
+        self, writer: pq.ParquetWriter, schema: pa.Schema, *, rows_per_group: int, whole_groups: bool
+    ) -> None:
         self._writer, self.schema, self._rows_per_group, self.rows = writer, schema, rows_per_group, 0
+        self._whole_groups = whole_groups
         self._held = schema.empty_table()
 
     def note(self, key: str, value: str) -> None:
@@ -50,19 +53,19 @@ class ParquetSink:
         if table.schema != self.schema:
             table = table.select(self.schema.names).cast(self.schema)
         self.rows += table.num_rows
-        if self._rows_per_group is not None:
+        if self._whole_groups:
             table = pa.concat_tables([self._held, table])
             whole = table.num_rows - table.num_rows % self._rows_per_group
             table, self._held = table.slice(0, whole), table.slice(whole)
         self._write(table)
 
     def finish(self) -> None:
-        """Write what was held back for a row group of the wanted size."""
+        """Write what was held back for a whole row group."""
         self._write(self._held)
 
     def _write(self, table: pa.Table) -> None:
         if table.num_rows:
-            self._writer.write_table(table, row_group_size=self._rows_per_group or ROWS_PER_GROUP)
+            self._writer.write_table(table, row_group_size=self._rows_per_group)
 
 
 class Lake:
@@ -90,14 +93,16 @@ class Lake:
         level: int | None = 1,
         metadata: Mapping[str, str] | None = None,
         page_index: bool = False,
-        rows_per_group: int | None = None,
+        rows_per_group: int = ROWS_PER_GROUP,
+        whole_groups: bool = False,
         dictionary: bool | Sequence[str] = True,
     ) -> Iterator[ParquetSink]:
         """A streamed Parquet file that appears under its name only when the block ends without an error.
 
-        Row groups are all of `rows_per_group` rows, but for the last; without it each write ends its group, and nothing
-        is held back. Where pages are to be skipped (`page_index`), each column's least and greatest values are noted; else
-        not those of texts, which cost a fifth of the writing and put somebody's address into the footer.
+        Each write ends a row group, so that sorted rows stay sorted, and nothing is held back; with `whole_groups` all
+        but the last are of `rows_per_group` rows. Where pages are to be skipped (`page_index`), each column's least and
+        greatest values are noted; else not those of texts, which cost a fifth of the writing and put somebody's address
+        into the footer.
         """
         if metadata:
             schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
@@ -114,7 +119,7 @@ class Lake:
                 write_statistics=page_index or _of_fixed_width(schema),
             ) as writer,
         ):
-            sink = ParquetSink(writer, schema, rows_per_group=rows_per_group)
+            sink = ParquetSink(writer, schema, rows_per_group=rows_per_group, whole_groups=whole_groups)
             yield sink
             sink.finish()
 

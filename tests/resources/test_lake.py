@@ -42,16 +42,20 @@ def test_what_was_written_is_read_in_batches_and_slices(lake: Lake) -> None:
     assert lake.read_slice("s/t/x.parquet", ["n"], first=35, rows=1).num_rows == 0
 
 
-def test_row_groups_are_of_the_wanted_size(lake: Lake) -> None:
-    """A payload's rows are read without those of its neighbours, however many came at a time."""
-    with lake.writer("x.parquet", SCHEMA, rows_per_group=5) as sink:
+@pytest.mark.parametrize(
+    ("whole_groups", "groups"),
+    [(True, [5, 5, 5, 5, 2]), (False, [3, 1, 5, 5, 2, 5, 1])],
+    ids=["a payload is read without its neighbours", "what was sorted together stays together"],
+)
+def test_row_groups(lake: Lake, whole_groups: bool, groups: list[int]) -> None:
+    """However many rows came at a time, they are all there, in order."""
+    with lake.writer("x.parquet", SCHEMA, rows_per_group=5, whole_groups=whole_groups) as sink:
         for first, last in ((0, 3), (3, 4), (4, 16), (16, 22)):
             sink.write(rows(first, last - first))
         assert sink.rows == 22
     with lake.local("x.parquet") as file:
         found = pq.ParquetFile(file)
-        groups = [found.metadata.row_group(each).num_rows for each in range(found.num_row_groups)]
-    assert groups == [5, 5, 5, 5, 2]
+        assert [found.metadata.row_group(each).num_rows for each in range(found.num_row_groups)] == groups
     assert pa.Table.from_batches(lake.read("x.parquet")) == rows(0, 22)
 
 
