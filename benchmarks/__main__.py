@@ -26,7 +26,7 @@ FOLDER = ROOT / ".bench"
 SMALL = 1_000
 """Rows of the table that shows what a start costs."""
 ONCE_MORE = 1_000_000
-"""Up to so many rows everybody is measured, and ours beside each."""
+"""Up to so many rows everybody is measured, and ours once more beside each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,9 @@ def _turns(
     ours = [each for each in contestants if each.name == report.OURS]
     for _ in range(options.runs):
         for contestant in contestants:
-            few = contestant.name in options.leave_out_above
-            own = [rows for rows in sizes if rows <= ONCE_MORE or not few]
-            beside = [] if contestant in ours else [rows for rows in sizes if rows <= ONCE_MORE]
+            small = [rows for rows in sizes if rows <= ONCE_MORE]
+            own = small if contestant.name in options.leave_out_above else sizes
+            beside = [] if contestant in ours else small
             yield from itertools.product(ours, beside)
             yield from itertools.product([contestant], own)
 

@@ -51,10 +51,11 @@ def start_and_wait(log: str, command: Sequence[str]) -> dict[str, object]:
         looking = threading.Thread(target=look, args=(process_id, looks, ended))
         looking.start()
         _, status, usage = os.wait4(process_id, 0)
+        wall_seconds = time.monotonic() - began
         ended.set()
     looking.join()
     return {
-        "wall_seconds": time.monotonic() - began,
+        "wall_seconds": wall_seconds,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
         "peak_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         "exit_code": os.waitstatus_to_exitcode(status),

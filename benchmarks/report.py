@@ -109,7 +109,7 @@ def table(results: Results) -> str:
 def write(results: Results, docs: Path) -> None:
     """The results in docs/performance.md, and their picture."""
     picture(results, docs / "images" / "performance.png")
-    found = f"Measured on {results['machine']}. Medians; ratios to `ours` in the same run.\n\n"
+    found = f"Measured on {results['machine']}. Medians; ratios to the runs of `ours` nearest in time.\n\n"
     found += "![Seconds and memory of each contestant](images/performance.png)\n\n" + table(results)
     put(docs / "performance.md", "results", found)
     put(docs / "performance.md", "steps", steps.table(results, contestant=OURS))
