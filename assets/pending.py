@@ -209,7 +209,7 @@ class Pending:
 
     def _may_leave_lists(self, connection: duckdb.DuckDBPyConnection) -> bool:
         """Whether anybody can be in a list that this sync no longer puts them in: one question for all partitions."""
-        if self.told.base is None and not self.told.parts:
+        if self.told.is_empty:
             return False
         if self.sync.lists.from_column:
             return True

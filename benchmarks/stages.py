@@ -73,7 +73,7 @@ def comparison(folder: Path, sync: Sync) -> int:
 
     found = 0
     with TemporaryDirectory(dir=folder) as scratch:
-        told = Told(base=folder / "ledger.parquet")
+        told = Told(base=(folder / "ledger.parquet",))
         for batch in compare(
             connect(Path(scratch)), [folder / "accepted.parquet"], told=told, withheld=Withheld()
         ):

@@ -369,6 +369,12 @@ class Journal:
                 _ledger_parts.insert().values(seq=last, sync=sync, path=path, rows=rows, base=True)
             )
 
+    def make_base(self, parts: Sequence[LedgerPart], *, lease: Lease) -> None:
+        """Let files count as a base as they are."""
+        these = _ledger_parts.c.seq.in_([part.seq for part in parts])
+        with self._writing(lease) as connection:
+            connection.execute(_ledger_parts.update().where(these).values(base=True))
+
     # Leases
 
     @contextlib.contextmanager

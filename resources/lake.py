@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,6 +28,7 @@ from resources.process import this_host
 ROWS_PER_GROUP = 122_880  # as many as DuckDB reads at once
 QUICK = "lz4"
 """The compression of tables that are read soon, by the next step: speed counts more than size."""
+FETCHED_AT_ONCE = 8
 _PARTIAL = ".partial-"
 _SCRATCH = ".scratch"
 
@@ -246,17 +248,27 @@ class Lake:
     @contextlib.contextmanager
     def local(self, path: str) -> Iterator[Path]:
         """A local file with this content, for DuckDB: the file itself, or a private copy for as long as it takes."""
+        with self.all_local([path]) as (file,):
+            yield file
+
+    @contextlib.contextmanager
+    def all_local(self, paths: Sequence[str]) -> Iterator[tuple[Path, ...]]:
+        """The same of several files; several are fetched at a time."""
         if self.is_local:
-            if not self.exists(path):
-                raise _missing(path)
-            yield Path(self._full(path))
+            for path in paths:
+                if not self.exists(path):
+                    raise _missing(path)
+            yield tuple(Path(self._full(path)) for path in paths)
             return
-        with self.scratch() as folder:
-            target = folder / PurePosixPath(path).name
-            handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with self._open(path) as content, os.fdopen(handle, "wb") as stream:
-                shutil.copyfileobj(content, stream, 8 << 20)
-            yield target
+        with self.scratch() as folder, ThreadPoolExecutor(FETCHED_AT_ONCE) as fetchers:
+            targets = [folder / f"{number}-{PurePosixPath(path).name}" for number, path in enumerate(paths)]
+            yield tuple(fetchers.map(self._fetch, paths, targets))
+
+    def _fetch(self, path: str, target: Path) -> Path:
+        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with self._open(path) as content, os.fdopen(handle, "wb") as stream:
+            shutil.copyfileobj(content, stream, 8 << 20)
+        return target
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -9,11 +9,10 @@ run reads does not grow with the table. The path says it: <sync>/ledger/64.07/pa
 """
 
 import contextlib
+import itertools
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -25,7 +24,10 @@ from resources.lake import Lake
 
 PARTS_AT_MOST = 32
 SHARE_OF_BASE = 0.1
+ROWS_WORTH_A_FILE = 10_000
+"""So many rows cost more to read than it costs to open their file."""
 UNLISTED_FOR_SECONDS = 6 * 3600.0
+MERGED, SINGLE = "base", "part"
 
 
 def bucket_of(sync: Sync, partitions: Sequence[str]) -> str | None:
@@ -39,9 +41,8 @@ def bucket_of(sync: Sync, partitions: Sequence[str]) -> str | None:
 @contextlib.contextmanager
 def told(journal: Journal, lake: Lake, sync: str, *, bucket: str | None = None) -> Iterator[Told]:
     """The ledger, or what of it concerns a bucket, as local files for DuckDB."""
-    parts = _concerning(journal.ledger_parts(sync), bucket)
-    with contextlib.ExitStack() as stack:
-        yield _as_told([(part.base, stack.enter_context(lake.local(part.path))) for part in parts])
+    with _read(lake, _concerning(journal.ledger_parts(sync), bucket)) as found:
+        yield found
 
 
 @contextlib.contextmanager
@@ -50,8 +51,8 @@ def told_after(journal: Journal, lake: Lake, sync: str, *, version: int) -> Iter
     parts = journal.ledger_parts(sync)
     if not any(part.base and part.seq > version for part in parts):
         parts = [part for part in parts if part.seq > version]
-    with contextlib.ExitStack() as stack:
-        yield _as_told([(part.base, stack.enter_context(lake.local(part.path))) for part in parts])
+    with _read(lake, parts) as found:
+        yield found
 
 
 def version(journal: Journal, sync: str, *, bucket: str | None = None) -> int:
@@ -64,16 +65,19 @@ def write_part(
 ) -> str:
     """Keep rows for the ledger in a file of their own; they count once the journal lists its path.
 
-    Nobody is in two parts of one delivery: their names say so, for a merge to know.
+    Nobody is in two parts of one delivery: their names say so, so that a first one can be a base as it is.
     """
-    path = _file(sync, f"part-{delivery}" if delivery else "part", bucket)
+    path = _file(sync, f"{SINGLE}-{delivery}" if delivery else SINGLE, bucket)
     with lake.writer(path, TOLD_SCHEMA, dictionary=["partition"]) as sink:
         sink.write(rows.select(TOLD_SCHEMA.names).cast(TOLD_SCHEMA))
     return path
 
 
 def merge(journal: Journal, lake: Lake, sync: str, *, lease: Lease, bucket: str | None = None) -> bool:
-    """Make one base of base and parts when the parts have become many; says whether it did."""
+    """Make one base of base and parts when the parts have become many; says whether it did.
+
+    A first delivery is a base already: its large files need not be written a second time.
+    """
     every = journal.ledger_parts(sync)
     parts = [part for part in every if _bucket_in(part.path) == bucket]
     if not _is_due(parts):
@@ -82,18 +86,22 @@ def merge(journal: Journal, lake: Lake, sync: str, *, lease: Lease, bucket: str 
     if any(part.seq in between and part not in parts for part in _concerning(every, bucket)):
         parts, bucket = every, None  # one of the others overrules some of these: the order must stay
     older = [part for part in _concerning(every, bucket) if part not in parts and part.seq < parts[0].seq]
-    path = _file(sync, "base", bucket)
-    with contextlib.ExitStack() as stack:
-        local = [(part.base, stack.enter_context(lake.local(part.path))) for part in parts]
-        connection = stack.enter_context(comparison.connect(stack.enter_context(lake.scratch())))
-        # Who is held no longer need not be known, unless an older file that is not merged says otherwise.
-        where = "true" if older else "fingerprint is not null"
-        told = replace(_as_told(local), apart=_of_one_delivery(parts))
-        query = f"select * from ({comparison.told_sql(told)}) where {where}"
-        with lake.writer(path, TOLD_SCHEMA, dictionary=["partition"]) as sink:
-            for batch in connection.sql(query).to_arrow_reader(200_000):
-                sink.write(batch)
-            rows = sink.rows
+    if not older and _is_first_delivery(parts):
+        journal.make_base(parts, lease=lease)
+        return True
+    path = _file(sync, MERGED, bucket)
+    # Who is held no longer need not be known, unless an older file that is not merged says otherwise.
+    where = "true" if older else "fingerprint is not null"
+    with (
+        _read(lake, parts) as found,
+        lake.scratch() as folder,
+        comparison.connect(folder) as connection,
+        lake.writer(path, TOLD_SCHEMA, dictionary=["partition"]) as sink,
+    ):
+        query = f"select * from ({comparison.told_sql(found)}) where {where}"
+        for batch in connection.sql(query).to_arrow_reader(200_000):
+            sink.write(batch)
+    rows = sink.rows
     journal.replace_ledger_parts(sync, parts, path=path, rows=rows, lease=lease)
     _sweep(journal, lake, sync)
     return True
@@ -118,10 +126,21 @@ def _is_due(parts: list[LedgerPart]) -> bool:
     )
 
 
-def _as_told(files: list[tuple[bool, Path]]) -> Told:
+@contextlib.contextmanager
+def _read(lake: Lake, parts: Sequence[LedgerPart]) -> Iterator[Told]:
     """Oldest first: what begins with a base is a base and its parts; a later base, of a bucket, is a part like others."""
-    paths = tuple(path for _, path in files)
-    return Told(base=paths[0], parts=paths[1:]) if files and files[0][0] else Told(parts=paths)
+    with lake.all_local([part.path for part in parts]) as files:
+        size = _files_of_base(parts)
+        yield Told(base=files[:size], parts=files[size:])
+
+
+def _files_of_base(parts: Sequence[LedgerPart]) -> int:
+    """How many of the files, from the oldest on, are one base: that of a merge, or all of a first delivery."""
+    if not parts or not parts[0].base:
+        return 0
+    first = _origin(parts[0])
+    alike = itertools.takewhile(lambda part: part.base and _origin(part) == first, parts)
+    return 1 if first == MERGED else len(list(alike))
 
 
 def _file(sync: str, kind: str, bucket: str | None) -> str:
@@ -129,9 +148,18 @@ def _file(sync: str, kind: str, bucket: str | None) -> str:
     return f"{folder}/{kind}-{uuid.uuid4().hex}.parquet"
 
 
-def _of_one_delivery(parts: list[LedgerPart]) -> bool:
-    kinds = {part.path.rpartition("/")[2].rpartition("-")[0] for part in parts}
-    return len(kinds) == 1 and kinds.isdisjoint({"base", "part"})
+def _is_first_delivery(parts: list[LedgerPart]) -> bool:
+    """Whether these files are all of one delivery, in which nobody is twice, and large enough to be left as they are."""
+    origins = {_origin(part) for part in parts}
+    rows = sum(part.rows for part in parts)
+    return (
+        len(origins) == 1 and origins.isdisjoint({MERGED, SINGLE}) and rows >= ROWS_WORTH_A_FILE * len(parts)
+    )
+
+
+def _origin(part: LedgerPart) -> str:
+    """What a file was made by: a merge, a delivery, or something else."""
+    return part.path.rpartition("/")[2].rpartition("-")[0]
 
 
 def _bucket_in(path: str) -> str | None:

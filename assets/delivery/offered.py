@@ -60,7 +60,7 @@ def fell_behind(store: Store, sync: Sync, path: str) -> bool:
     with contextlib.ExitStack() as stack:
         after = ledger.told_after(store.journal, store.lake, sync.name, version=facts["ledger"])
         told = stack.enter_context(after)
-        if told.base is None and not told.parts:
+        if told.is_empty:
             return False
         accepted = [file_of(sync, "accepted_contacts", each) for each in facts["partitions"]]
         files = [stack.enter_context(store.lake.local(each)) for each in accepted if store.lake.exists(each)]

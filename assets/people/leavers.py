@@ -46,7 +46,7 @@ def find(
         connection = stack.enter_context(comparison.connect(stack.enter_context(store.lake.scratch())))
         bucket = ledger.bucket_of(sync, partitions)
         told = stack.enter_context(ledger.told(store.journal, store.lake, sync.name, bucket=bucket))
-        if told.base is None and not told.parts:
+        if told.is_empty:
             return [], LEAVERS.empty_table()
 
         def local(table: str, partition: str) -> Path:

@@ -43,12 +43,15 @@ class Change(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """The files of a ledger: at most one base, and parts that overrule it, oldest first."""
+    """The files of a ledger: a base, in which nobody is twice, and parts that overrule it, oldest first."""
 
-    base: Path | None = None
+    base: tuple[Path, ...] = ()
     parts: tuple[Path, ...] = ()
-    apart: bool = False
-    """Nobody is in two of the parts, so that nothing has to be overruled."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Nobody was ever told."""
+        return not self.base and not self.parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +225,7 @@ def has_fallen_behind(
     connection: duckdb.DuckDBPyConnection, accepted: Sequence[Path], *, told: Told, pending: Path
 ) -> bool:
     """Whether Mailtrap was told older values of somebody who was not pending: then the comparison is no longer true."""
-    if not accepted or (told.base is None and not told.parts):
+    if not accepted or told.is_empty:
         return False
     query = f"""
         select 1 from ({_accepted(accepted)}) here join ({told_sql(told)}) told using (address_hash)
@@ -254,11 +257,13 @@ def differing(
 def told_sql(told: Told) -> str:
     """What Mailtrap was last told, one row a person; people it holds no longer have no fingerprint."""
     names = ", ".join(TOLD_SCHEMA.names)
-    base = _read(told.base, names) if told.base else None
+    if told.is_empty:
+        return _nobody()
+    base = f"select {names} from {_files(told.base)}"
     if not told.parts:
-        return base or _nobody()
-    newest = f"select {names} from {_files(told.parts)}" if told.apart else _newest(told.parts, names)
-    if base is None:
+        return base
+    newest = _newest(told.parts, names)
+    if not told.base:
         return newest
     return f"""
         select * from ({base}) base
@@ -273,7 +278,7 @@ def _newest(parts: Sequence[Path], names: str) -> str:
     All parts are one scan: DuckDB keeps buffers for each, and a first load of ten million rows makes 190 parts.
     """
     if len(parts) == 1:
-        return _read(parts[0], names)
+        return f"select {names} from {_files(parts)}"
     return f"""
         select {names} from {_files(parts)} part
         where not exists (
@@ -385,10 +390,6 @@ def _hashes(paths: Sequence[Path]) -> str:
 def _files(paths: Sequence[Path]) -> str:
     """Files as one table; its `file_index` is their order, its `file_row_number` the order in each."""
     return f"read_parquet([{', '.join(quoted(str(path)) for path in paths)}])"
-
-
-def _read(path: Path, names: str) -> str:
-    return f"select {names} from read_parquet({quoted(str(path))})"
 
 
 def _nobody() -> str:

@@ -48,6 +48,18 @@ def test_a_local_copy_is_private_and_goes(lake: Lake, tmp_path: Path) -> None:
     assert not path.exists() and not of_a_dead_process.exists()
 
 
+def test_many_local_copies_keep_their_order_and_go(lake: Lake) -> None:
+    """The files of a ledger are fetched several at a time; later ones overrule earlier ones."""
+    names = [f"{number % 3}/{number // 3}.bin" for number in range(20)]
+    for name in names:
+        lake.write_bytes(name, name.encode())
+    with lake.all_local(names) as paths:
+        assert [path.read_text() for path in paths] == names
+    assert not any(path.exists() for path in paths)
+    with pytest.raises(LakeError, match="no file 9/9.bin"), lake.all_local([*names, "9/9.bin"]):
+        pass
+
+
 def test_a_store_that_lets_nobody_in_says_what_to_do(lake: Lake) -> None:
     """A bucket that is not there: three parts, whatever was asked."""
     other = Lake("s3://nobodys-bucket/lake")

@@ -1,4 +1,4 @@
-"""Merging a ledger: what it says stays the same, and nothing is merged before it is worth it."""
+"""Merging a ledger: what it says stays the same, and nothing is merged or written again before it is worth it."""
 
 import uuid
 from collections.abc import Iterator
@@ -34,19 +34,24 @@ def told(people: dict[int, int | None]) -> pa.Table:
     return pa.table(columns, schema=TOLD_SCHEMA)
 
 
-def add(world: World, parts: list[tuple[str, dict[int, int | None]]]) -> None:
+def add(world: World, parts: list[tuple[str, dict[int, int | None]]], *, bucket: str | None = None) -> None:
     """Parts of deliveries, oldest first."""
     journal, lake = world.store.journal, world.store.lake
     with journal.lease("account") as lease:
         for delivery, people in parts:
-            path = ledger.write_part(lake, "people", told(people), delivery=delivery)
+            path = ledger.write_part(lake, "people", told(people), bucket=bucket, delivery=delivery)
             journal.add_ledger_part("people", path=path, rows=len(people), lease=lease)
 
 
-def merged(world: World) -> bool:
+def merged(world: World, *, bucket: str | None = None) -> bool:
     """Whether there was something to merge."""
     with world.store.journal.lease("account") as lease:
-        return ledger.merge(world.store.journal, world.store.lake, "people", lease=lease)
+        return ledger.merge(world.store.journal, world.store.lake, "people", lease=lease, bucket=bucket)
+
+
+def files(world: World) -> list[tuple[str, bool]]:
+    """The files of the ledger, and whether each counts as a base."""
+    return [(part.path, part.base) for part in world.store.journal.ledger_parts("people")]
 
 
 def held(world: World) -> dict[int, int]:
@@ -56,7 +61,10 @@ def held(world: World) -> dict[int, int]:
         comparison.connect(world.folder) as connection,
     ):
         query = f"select address_hash::varchar, fingerprint from ({comparison.told_sql(files)}) where fingerprint is not null"
-        return {uuid.UUID(text).int >> 64: value for text, value in connection.sql(query).fetchall()}
+        rows = connection.sql(query).fetchall()
+    people = {uuid.UUID(text).int >> 64: value for text, value in rows}
+    assert len(people) == len(rows), "somebody is held twice"
+    return people
 
 
 def test_a_first_load_of_a_few_payloads_is_left_as_it_is(world: World) -> None:
@@ -90,3 +98,56 @@ def test_parts_without_a_delivery_are_not_taken_to_be_apart(
     add(world, [("", {1: 1}), ("", {1: 2}), ("", {1: None, 2: 1})])
     assert merged(world)
     assert held(world) == {2: 1}
+
+
+def test_the_large_files_of_a_first_delivery_are_a_base_as_they_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They need not be written again; what comes later overrules them, until it is merged with them."""
+    monkeypatch.setattr(ledger, "PARTS_AT_MOST", 1)
+    monkeypatch.setattr(ledger, "ROWS_WORTH_A_FILE", 2)
+    add(world, [("one", {1: 1, 2: 1}), ("one", {3: 1, 4: 1}), ("one", {5: 1, 6: 1})])
+    before = files(world)
+    assert merged(world)
+    assert files(world) == [(path, True) for path, _ in before]
+    assert not merged(world)
+    add(world, [("two", {2: 2, 5: None})])
+    assert held(world) == {1: 1, 2: 2, 3: 1, 4: 1, 6: 1}
+    add(world, [("two", {6: 2, 7: 2})])
+    assert merged(world)
+    [(path, base)] = files(world)
+    assert base and path not in dict(before)
+    assert held(world) == {1: 1, 2: 2, 3: 1, 4: 1, 6: 2, 7: 2}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param([("one", {1: 1, 2: 1}), ("two", {2: 2, 3: 2})], id="two deliveries"),
+        pytest.param([("", {1: 1, 2: 1}), ("", {2: 2, 3: 2})], id="no delivery"),
+        pytest.param([("one", {1: 1, 2: 2}), ("one", {3: 2})], id="small files"),
+    ],
+)
+def test_other_files_are_merged_into_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, parts: list[tuple[str, dict[int, int | None]]]
+) -> None:
+    """Those of several origins may be about the same people; small ones cost more to open than to read."""
+    monkeypatch.setattr(ledger, "PARTS_AT_MOST", 1)
+    monkeypatch.setattr(ledger, "ROWS_WORTH_A_FILE", 2)
+    add(world, parts)
+    assert merged(world)
+    assert [base for _, base in files(world)] == [True]
+    assert held(world) == {1: 1, 2: 2, 3: 2}
+
+
+def test_first_deliveries_of_differently_cut_buckets_overrule_one_another(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is a base to its own bucket; who was cut otherwise later is in both, and the later word counts."""
+    monkeypatch.setattr(ledger, "PARTS_AT_MOST", 1)
+    monkeypatch.setattr(ledger, "ROWS_WORTH_A_FILE", 1)
+    add(world, [("one", {1: 1}), ("one", {2: 1})], bucket="2.0")
+    assert merged(world, bucket="2.0")
+    add(world, [("two", {1: 2}), ("two", {3: 2})], bucket="4.0")
+    assert merged(world, bucket="4.0")
+    assert held(world) == {1: 2, 2: 1, 3: 2}

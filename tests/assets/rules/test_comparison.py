@@ -98,7 +98,7 @@ def test_values_and_dates_decide(tmp_path: Path) -> None:
     file = accepted(tmp_path / "a", (1, 10, 5), (2, 21, 5), (3, 31, 5), (4, 40, 6), (5, 50, 5), (6, 61, None))
     base = told(tmp_path / "t", (1, 10, 5), (2, 20, 4), (3, 30, 6), (4, 40, 5), (5, 50, 7), (6, 60, 7))
     expected = ["unchanged", "changed", "stale", "newer_unchanged", "unchanged", "changed"]
-    assert changes(tmp_path, [file], told=Told(base=base)) == expected
+    assert changes(tmp_path, [file], told=Told(base=(base,))) == expected
 
 
 def test_later_parts_overrule_earlier_ones(tmp_path: Path) -> None:
@@ -106,7 +106,11 @@ def test_later_parts_overrule_earlier_ones(tmp_path: Path) -> None:
     file = accepted(tmp_path / "a", (1, 12, 1), (2, 20, 1), (3, 30, 1))
     base = told(tmp_path / "t0", (1, 10, 1), (2, 20, 1), (3, 30, 1))
     parts = (told(tmp_path / "t1", (1, 11, 1), (2, None, 1)), told(tmp_path / "t2", (1, 12, 1)))
-    assert changes(tmp_path, [file], told=Told(base=base, parts=parts)) == ["unchanged", "new", "unchanged"]
+    assert changes(tmp_path, [file], told=Told(base=(base,), parts=parts)) == [
+        "unchanged",
+        "new",
+        "unchanged",
+    ]
 
 
 def test_the_withheld_are_never_pending(tmp_path: Path) -> None:
@@ -141,7 +145,7 @@ def test_resend_sends_the_unchanged_but_not_the_stale(tmp_path: Path) -> None:
     """A full resync must not overwrite what is newer."""
     file = accepted(tmp_path / "a", (1, 10, 5), (2, 21, 5))
     base = told(tmp_path / "t", (1, 10, 5), (2, 20, 6))
-    assert changes(tmp_path, [file], told=Told(base=base), resend=True) == ["changed", "stale"]
+    assert changes(tmp_path, [file], told=Told(base=(base,)), resend=True) == ["changed", "stale"]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +157,7 @@ def test_insert_and_update_look_at_whom_mailtrap_has(tmp_path: Path, mode: str, 
     file = accepted(tmp_path / "a", (1, 10, 1), (2, 20, 1), (3, 31, 1))
     base = told(tmp_path / "t", (3, 30, 1))
     existing = people(tmp_path / "x", 1, 3)
-    assert changes(tmp_path, [file], told=Told(base=base), mode=mode, existing=existing) == expected
+    assert changes(tmp_path, [file], told=Told(base=(base,)), mode=mode, existing=existing) == expected
 
 
 def test_gone_are_those_in_none_of_the_files(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def scene(
     }
     pq.write_table(pa.table(left_out), folder / "left_out.parquet")
     return Evidence(
-        told=Told(base=folder / "told.parquet"),
+        told=Told(base=(folder / "told.parquet",)),
         accepted=(folder / "accepted.parquet",) if accepted else (),
         theirs=folder / "theirs.parquet",
         over_limit=folder / "left_out.parquet" if over_limit else None,
