@@ -400,7 +400,7 @@ class Journal:
                     "Only one run at a time may do this, or people would be written twice.",
                     "Wait until it has ended, then run again; a holder that died is noticed by itself.",
                 )
-            self._sleep(min(0.5, max(0.01, deadline - self._clock())))
+            self._sleep(min(0.2, max(0.01, deadline - self._clock())))
             if stop is not None and stop.is_set():
                 raise UnfinishedError(
                     "The run was told to stop while another one was at work.",

@@ -5,14 +5,17 @@ understands (s3://, gs://, abfs://; credentials come from the environment). Only
 the tables and their columns belong to the assets.
 """
 
+import bisect
 import contextlib
+import functools
 import hashlib
+import itertools
 import os
 import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -138,19 +141,27 @@ class Lake:
         self, path: str, columns: Sequence[str] | None = None, *, first: int, rows: int
     ) -> pa.Table:
         """`rows` rows from position `first`: only the row groups that hold them are read."""
-        pieces: list[pa.Table] = []
+        [found] = self.read_slices(path, columns, [(first, rows)])
+        return found
+
+    def read_slices(
+        self, path: str, columns: Sequence[str] | None = None, slices: Iterable[tuple[int, int]] = ()
+    ) -> Iterator[pa.Table]:
+        """The same for several slices, (first, rows) each; neighbours in one row group read it once."""
         with self._reader(path) as file:
-            wanted = None if columns is None else list(columns)
-            start = 0
-            for group in range(file.num_row_groups):
-                length = file.metadata.row_group(group).num_rows
-                low, high = max(first, start), min(first + rows, start + length)
-                if low < high:
-                    pieces.append(file.read_row_group(group, columns=wanted).slice(low - start, high - low))
-                start += length
-            if not pieces:
-                return file.schema_arrow.empty_table().select(wanted or file.schema_arrow.names)
-        return pa.concat_tables(pieces)
+            wanted = file.schema_arrow.names if columns is None else list(columns)
+            groups = range(file.num_row_groups)
+            ends = list(itertools.accumulate(file.metadata.row_group(each).num_rows for each in groups))
+            read = functools.lru_cache(1)(lambda group: file.read_row_group(group, columns=wanted))
+            for first, rows in slices:
+                pieces = []
+                for group in groups[bisect.bisect_right(ends, first) :]:
+                    start = ends[group - 1] if group else 0
+                    if start >= first + rows:
+                        break
+                    low, high = max(first, start), min(first + rows, ends[group])
+                    pieces.append(read(group).slice(low - start, high - low))
+                yield pa.concat_tables(pieces) if pieces else file.schema_arrow.empty_table().select(wanted)
 
     def schema(self, path: str) -> pa.Schema:
         """The columns and types of a file."""

@@ -286,20 +286,22 @@ class Delivering:
 
     def _count(self, delivery: Delivery, told: Told) -> None:
         """The numbers of a delivery, from the journal: right in whichever run they came about."""
+        tried = []
         for payload in self.journal.payloads(delivery):
             lost = payload.state in ("sending", "unknown") or (payload.note or "").startswith(ANSWER_LOST)
             told.ambiguous += lost
             told.attempts += payload.attempts
             if payload.state != "split" and payload.attempts > 0:
-                self._count_payload(delivery, payload, told)
+                tried.append(payload)
+        slices = ((each.first_row, each.rows) for each in tried)
+        rows = self.lake.read_slices(delivery.path, ["partition", "change"], slices)
+        for payload, its_rows in zip(tried, rows, strict=True):
+            self._count_payload(payload, its_rows, told)
 
-    def _count_payload(self, delivery: Delivery, payload: Payload, told: Told) -> None:
+    def _count_payload(self, payload: Payload, rows: pa.Table, told: Told) -> None:
         told.payloads += 1
         if payload.import_id is not None:
             told.imports.append(payload.import_id)
-        rows = self.lake.read_slice(
-            delivery.path, ["partition", "change"], first=payload.first_row, rows=payload.rows
-        )
         places = [place - payload.first_row for place in payload.left_out]
         refused = rows.take(pa.array(places, pa.int64()))  # an empty list alone would be of type null
         of_rows = refused.filter(pc.not_equal(refused["change"], "gone"))  # who left has no row any more

@@ -56,7 +56,7 @@ def test_many_local_copies_keep_their_order_and_go(lake: Lake) -> None:
     with lake.all_local(names) as paths:
         assert [path.read_text() for path in paths] == names
     assert not any(path.exists() for path in paths)
-    with pytest.raises(LakeError, match="no file 9/9.bin"), lake.all_local([*names, "9/9.bin"]):
+    with pytest.raises(LakeError, match=r"no file 9/9\.bin"), lake.all_local([*names, "9/9.bin"]):
         pass
 
 

@@ -42,6 +42,18 @@ def test_what_was_written_is_read_in_batches_and_slices(lake: Lake) -> None:
     assert lake.read_slice("s/t/x.parquet", ["n"], first=35, rows=1).num_rows == 0
 
 
+def test_slices_are_the_rows_that_were_asked_for(lake: Lake) -> None:
+    """Whatever they share with one another and with row groups, in any order, also beyond the end."""
+    with lake.writer("x.parquet", SCHEMA, rows_per_group=10) as sink:
+        sink.write(rows(0, 35))
+    slices = [(0, 10), (10, 5), (15, 5), (8, 24), (34, 9), (35, 1), (3, 0), (0, 35), (2, 2)]
+    found = list(lake.read_slices("x.parquet", ["n"], slices))
+    assert [each["n"].to_pylist() for each in found] == [
+        list(range(35))[first : first + count] for first, count in slices
+    ]
+    assert lake.read_slice("x.parquet", first=30, rows=9).schema == SCHEMA
+
+
 @pytest.mark.parametrize(
     ("whole_groups", "groups"),
     [(True, [5, 5, 5, 5, 2]), (False, [3, 1, 5, 5, 2, 5, 1])],
