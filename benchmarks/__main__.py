@@ -108,7 +108,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--runs", type=int, default=3, help="runs of each; the median counts")
     parser.add_argument("--only", default="", help=f"of {', '.join(c.name for c in field.FIELD)}")
-    parser.add_argument("--leave-out-above", default="sdk,sdk-whole,drt,drt-documented,obvious", type=lambda text: text.split(","),
+    parser.add_argument("--leave-out-above", default="sdk,sdk-whole,drt,drt-documented,drt-whole,obvious", type=lambda text: text.split(","),
                         help="those that are too slow for more than a million rows")  # fmt: skip
     parser.add_argument("--more", action="store_true", help="add to the results of the last time")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md and its picture")

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from assets.delivery import ledger
 from assets.delivery.awaiting import ANSWER_LOST, Awaiter, Settled, Watched
-from assets.delivery.sending import Sender, without
+from assets.delivery.sending import SLOW_SECONDS, Sender, without
 from assets.delivery.workers import Workers
 from assets.rules import payload as payload_rules
 from resources.errors import ConnectorError, UnfinishedError
@@ -32,7 +32,10 @@ from resources.mailtrap.client import MailtrapClient
 from resources.mailtrap.polls import PollPlan
 
 SENDERS = 4
-IN_FLIGHT_AT_MOST = 100
+WAITING_AT_MOST = 12
+"""So many requests more, while as many only wait for an answer: a slow Mailtrap is not made slower by our patience."""
+IN_FLIGHT_AT_MOST = 1_000
+"""Jobs that take ten minutes still leave no request of a minute unused."""
 LAST_ANSWERS_SECONDS = 2.0
 WAIT_FOR_ACCOUNT_SECONDS = 3600.0
 
@@ -114,6 +117,7 @@ class Delivering:
             rows_at_most=min(pace.rows_per_payload, payload_rules.ROWS_AT_MOST),
             bytes_at_most=pace.bytes_per_payload,
             still_fits=still_fits,
+            clock=self._clock,
         )
         self._awaiter = Awaiter(
             client=client,
@@ -162,7 +166,7 @@ class Delivering:
     # The loop
 
     def _run(self, delivery: Delivery, told: Told, *, more: Iterator[Payload], former: bool) -> None:
-        turn = _Round(delivery, told, more, former, Workers(SENDERS, name="mailtrap"))
+        turn = _Round(delivery, told, more, former, Workers(name="mailtrap"))
         for payload in self.journal.payloads(delivery, states=IN_FLIGHT):
             self._watch(turn, payload)
         try:
@@ -185,15 +189,16 @@ class Delivering:
 
     def _start(self, turn: _Round) -> bool:
         """Give the workers what can be done now; says whether there is more to send."""
-        while self._may_send(turn) and len(turn.busy) < SENDERS and len(turn.watched) < IN_FLIGHT_AT_MOST:
+        hands = SENDERS + min(self._sender.waiting(), WAITING_AT_MOST)
+        while self._may_send(turn) and len(turn.busy) < hands and len(turn.watched) < IN_FLIGHT_AT_MOST:
             following = turn.queue.popleft() if turn.queue else next(turn.more, None)
             if following is None:
                 turn.exhausted = True
                 break
-            turn.busy.add(turn.workers.submit(partial(self._send, turn.delivery, following)))
-        for each in self._due(turn)[: 2 * SENDERS - len(turn.busy)]:
+            turn.busy.add(turn.workers.submit(partial(self._send, turn.delivery, following), hands=hands))
+        for each in self._due(turn)[: hands + SENDERS - len(turn.busy)]:
             del turn.watched[each.payload.id]
-            turn.busy.add(turn.workers.submit(partial(self._ask, turn, each)))
+            turn.busy.add(turn.workers.submit(partial(self._ask, turn, each), hands=hands))
         return self._may_send(turn)
 
     def _may_send(self, turn: _Round) -> bool:
@@ -212,7 +217,7 @@ class Delivering:
     def _collect(self, turn: _Round) -> None:
         """Wait for the next thing to happen and put every payload where it belongs now."""
         next_due = min((each.due_at for each in turn.watched.values()), default=math.inf)
-        patience = max(0.001, min(1.0, next_due - self._clock()))
+        patience = max(0.001, min(SLOW_SECONDS, next_due - self._clock()))
         if not turn.busy:
             self._sleep(patience)
             return

@@ -23,6 +23,7 @@ from resources.mailtrap.wire import BodyTooLarge, ImportAccepted, ImportRefused,
 ROUNDS_OF_NAMES = 3
 UNNAMED_AT_MOST = 100
 LEAST_BYTES = 10_000
+SLOW_SECONDS = 0.5
 ABOUT_THE_ACCOUNT = ("fields", "list_id")
 """Complaints that begin so are about fields and lists of the account, not about values of a row."""
 
@@ -40,14 +41,23 @@ class Sender:
         rows_at_most: int,
         bytes_at_most: int,
         still_fits: Callable[[Collection[int]], None],
+        clock: Callable[[], float],
     ) -> None:
         self.client, self.journal, self.lake, self.lease = client, journal, lake, lease
         self.rows_at_most, self.bytes_at_most = rows_at_most, bytes_at_most
         """What a payload may hold; less once Mailtrap has said that it was too much."""
         self._still_fits = still_fits
         """Raises when the account has no longer the fields of the sync, or these lists."""
+        self._clock = clock
+        self._unanswered: dict[str, float] = {}
+        """By payload: since when the whole of it is on its way."""
         self._unnamed = 0
         self._lock = threading.Lock()
+
+    def waiting(self) -> int:
+        """How many requests only wait for Mailtrap's answer, and have for a while."""
+        since = self._clock() - SLOW_SECONDS
+        return sum(at <= since for at in tuple(self._unanswered.values()))
 
     def send(self, delivery: Delivery, payload: Payload) -> list[Payload]:
         """Send it once; the payloads to go on with, each in its new state."""
@@ -67,13 +77,18 @@ class Sender:
                 body_bytes=length,
             )
 
+        def uploaded() -> None:
+            self._unanswered[payload.id] = self._clock()
+
         try:
-            outcome = self.client.create_import(pieces, before_send=before_send)
+            outcome = self.client.create_import(pieces, before_send=before_send, uploaded=uploaded)
         except ConnectorError:
             # It was certainly not accepted: the client says so by raising instead of answering "unknown".
             if sending[0].state == "sending":
                 self.journal.mark(sending[0], "planned", lease=self.lease)
             raise
+        finally:
+            self._unanswered.pop(payload.id, None)
         return self._after(delivery, sending[0], outcome)
 
     def _after(self, delivery: Delivery, payload: Payload, outcome: object) -> list[Payload]:

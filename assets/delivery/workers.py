@@ -17,15 +17,15 @@ _Task = tuple[Future[Any], Callable[[], Any]]
 class Workers:
     """A few daemon threads and the work that waits for them."""
 
-    def __init__(self, count: int, *, name: str) -> None:
-        self._count, self._name = count, name
+    def __init__(self, *, name: str) -> None:
+        self._name = name
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
-    def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Have this done by the next thread that is free."""
+    def submit(self, work: Callable[[], T], *, hands: int) -> Future[T]:
+        """Have this done by the next thread that is free; there is another one while there are fewer than `hands`."""
         future: Future[T] = Future()
-        if len(self._threads) < self._count:
+        if len(self._threads) < hands:
             name = f"{self._name}-{len(self._threads)}"
             thread = threading.Thread(target=self._run, name=name, daemon=True)
             self._threads.append(thread)

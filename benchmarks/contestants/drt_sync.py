@@ -15,8 +15,8 @@ DOCUMENTED_TEMPLATE = '{"contacts": {{ rows | tojson_safe }}}'
 DOCUMENTED_ROWS, DOCUMENTED_ROWS_PER_REQUEST = 1_000, 500
 
 
-def main(warehouse: str, api: str, *, documented: bool, folder: Path) -> None:
-    """Write a project, and run its one sync."""
+def sync(warehouse: str, api: str, *, model: str, documented: bool, folder: Path) -> None:
+    """Write a project, and become its one sync."""
     (folder / ".drt").mkdir(parents=True)
     (folder / "syncs").mkdir()
     rows = DOCUMENTED_ROWS if documented else 50_000
@@ -32,9 +32,8 @@ def main(warehouse: str, api: str, *, documented: bool, folder: Path) -> None:
         "max_records_per_request": DOCUMENTED_ROWS_PER_REQUEST if documented else rows,
     }
     limits = {"mode": "full", "batch_size": rows, "rate_limit": {"requests_per_second": 1_000}}
-    model = nested_sql() if documented else usable_sql()
-    sync = {"name": "people", "model": model, "destination": destination, "sync": limits}
-    write(folder / "syncs" / "people.yml", sync)
+    people = {"name": "people", "model": model, "destination": destination, "sync": limits}
+    write(folder / "syncs" / "people.yml", people)
     os.chdir(folder)
     os.environ.update(HOME=str(folder), DO_NOT_TRACK="1")
     drt = str(Path(sys.executable).with_name("drt"))
@@ -50,6 +49,12 @@ def nested_sql() -> str:
 def write(path: Path, value: object) -> None:
     """One YAML file."""
     path.write_text(yaml.safe_dump(value), encoding="utf-8")
+
+
+def main(warehouse: str, api: str, *, documented: bool, folder: Path) -> None:
+    """DuckDB says who may be told."""
+    model = nested_sql() if documented else usable_sql()
+    sync(warehouse, api, model=model, documented=documented, folder=folder)
 
 
 if __name__ == "__main__":

@@ -261,10 +261,18 @@ class MailtrapClient:
     # ── imports ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def create_import(
-        self, body: Body, *, before_send: Callable[[], None] | None = None, lane: Lane = "import"
+        self,
+        body: Body,
+        *,
+        before_send: Callable[[], None] | None = None,
+        uploaded: Callable[[], None] | None = None,
+        lane: Lane = "import",
     ) -> wire.ImportOutcome:
-        """Submit a payload. `before_send` runs when the budget is granted, right before the first byte of each try."""
-        request = Request("POST", self._paths.imports(), body=body)
+        """Submit a payload.
+
+        `before_send` runs when the budget is granted, right before the first byte of each try; `uploaded` after the last.
+        """
+        request = Request("POST", self._paths.imports(), body=body, uploaded=uploaded)
         answer = self._until_settled(
             request,
             (wire.read_import,),

@@ -45,6 +45,8 @@ class Request:
     path: str = field(repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: Body | None = field(default=None, repr=False)
+    uploaded: Callable[[], None] | None = field(default=None, repr=False)
+    """Called when the whole body is on its way, and all that is left is to wait for the answer."""
 
 
 class Connection:
@@ -72,7 +74,7 @@ class Connection:
 
     def exchange(self, request: Request) -> Answer | NoAnswer:
         """Send once. Never raises for what the network or the server does."""
-        upload = _Upload(b"" if request.body is None else request.body)
+        upload = _Upload(b"" if request.body is None else request.body, request.uploaded)
         deadline = self._monotonic() + self.longest_seconds(request.body)
         with quiet(), within(deadline):
             try:
@@ -146,7 +148,8 @@ class _Upload:
     While it was not, the body is shorter than its Content-Length says: nobody can have acted on it.
     """
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, uploaded: Callable[[], None] | None = None) -> None:
+        self._uploaded = uploaded
         pieces = [body] if isinstance(body, bytes | memoryview) else body
         self._pieces = [view for piece in pieces if len(view := memoryview(piece).cast("B"))]
         self._length = sum(map(len, self._pieces))
@@ -163,6 +166,8 @@ class _Upload:
                 handed += len(chunk)
                 self.incomplete = handed < self._length
                 yield chunk
+        if self._uploaded is not None:
+            self._uploaded()
 
 
 def _length(body: Body | None) -> int:

@@ -13,7 +13,7 @@ from resources.errors import SettingsError, UnavailableError
 from resources.mailtrap import wire
 from resources.mailtrap.budget import Unlimited
 from resources.mailtrap.client import ClientSettings, MailtrapClient
-from resources.mailtrap.connection import open_client, reason
+from resources.mailtrap.connection import Connection, Request, open_client, reason
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +146,27 @@ def test_reasons_are_words_of_our_own(cause: Exception, words: str) -> None:
     error = httpx.ConnectError("canary")
     error.__cause__ = cause
     assert reason(error) == words
+
+
+class Taking(httpx.BaseTransport):
+    """Takes so many chunks of a body, then answers."""
+
+    def __init__(self, chunks: int) -> None:
+        self._chunks = chunks
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Without reading on."""
+        body = iter(request.stream)  # type: ignore[arg-type]
+        for _ in range(self._chunks):
+            next(body, None)
+        return httpx.Response(200)
+
+
+@pytest.mark.parametrize(("chunks", "told"), [(0, 0), (4, 0), (5, 1)])
+def test_a_body_is_on_its_way_when_its_last_byte_is(chunks: int, told: int) -> None:
+    """And not while the other side still takes it: whoever asks for more has taken the chunk before."""
+    moments: list[int] = []
+    connection = Connection("http://127.0.0.1:1", {}, timeout_seconds=5, transport=Taking(chunks))
+    connection.exchange(Request("POST", "/", body=bytes(1_000_000), uploaded=lambda: moments.append(1)))
+    connection.close()
+    assert len(moments) == told

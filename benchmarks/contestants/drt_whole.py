@@ -1,0 +1,26 @@
+"""drt-core in a script that does the whole job: the checks of the obvious one, then drt as fast as we know how."""
+
+import sys
+from pathlib import Path
+
+import duckdb
+from checked import checked
+from drt_sync import sync
+
+MODEL = """SELECT email, given_name AS first_name, family_name AS last_name, company, age,
+    coalesce(plan_code, 'free') AS plan, strftime(created_on, '%Y-%m-%d') AS signed_up FROM frame"""
+
+
+def main(warehouse: str, api: str, folder: Path) -> None:
+    """drt reads from a warehouse: who may be told is written to one of its own."""
+    folder.mkdir()
+    clean = str(folder / "clean.duckdb")
+    frame = checked(warehouse)
+    with duckdb.connect(clean) as con:
+        con.register("frame", frame)
+        con.execute(f"CREATE TABLE usable AS {MODEL}")
+    sync(clean, api, model="SELECT * FROM usable", documented=False, folder=folder)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[-1]))
