@@ -32,7 +32,7 @@ from resources.mailtrap.client import MailtrapClient
 from resources.mailtrap.polls import PollPlan
 
 SENDERS = 4
-WAITING_AT_MOST = 12
+WAITING_AT_MOST = 16
 """So many requests more, while as many only wait for an answer: a slow Mailtrap is not made slower by our patience."""
 IN_FLIGHT_AT_MOST = 1_000
 """Jobs that take ten minutes still leave no request of a minute unused."""

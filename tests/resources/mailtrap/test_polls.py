@@ -33,7 +33,7 @@ def test_a_large_sync_needs_at_most_2_3_requests_for_a_payload(name: str, takes)
     assert requests / payloads <= 2.3, f"{name}: {requests / payloads:.2f} requests for each payload"
 
 
-@pytest.mark.parametrize(("takes", "payloads"), [(2.0, 20), (60.0, 20), (280.0, 40)])
+@pytest.mark.parametrize(("takes", "payloads"), [(2.0, 20), (60.0, 20), (280.0, 40), (120.0, 400)])
 def test_jobs_in_flight_together_learn_from_the_oldest(takes: float, payloads: int) -> None:
     """A million rows and more, four payloads at once, nothing known at first: at most 2.3 requests for each."""
     plan, now, to_start, requests = PollPlan(), 0.0, payloads, 0
@@ -70,6 +70,25 @@ def test_waiting_is_not_much_longer_than_the_job() -> None:
         plan.learn(rows=50_000, seconds=waited, polls=count)
         late.append(waited / 30.0)
     assert sum(late[20:]) / len(late[20:]) < 1.25
+
+
+def first_found(*, payloads: int, takes: float, rows: int = 50_000) -> float:
+    """When the first of several jobs that began together is found done, as a multiple of what it takes."""
+    plan, waited, count = PollPlan(), 0.0, 0
+    for _ in range(payloads):
+        plan.next_poll_seconds(rows=rows, waited_seconds=0.0, polls=0)
+    while waited < takes:
+        waited += plan.next_poll_seconds(rows=rows, waited_seconds=waited, polls=count)
+        count += 1
+    return waited / takes
+
+
+@pytest.mark.parametrize("takes", [30.0, 70.0, 100.0, 120.0, 200.0])
+def test_where_there_are_many_the_first_is_found_soon(takes: float) -> None:
+    """Nothing is known yet, and all the others wait for what it teaches; so do people for an export."""
+    assert first_found(payloads=400, takes=takes) < 1.31
+    assert first_found(payloads=1, takes=takes, rows=0) < 1.31
+    assert first_found(payloads=1, takes=takes) < 2.51
 
 
 def test_a_small_job_is_asked_about_soon() -> None:
