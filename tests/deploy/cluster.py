@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -84,8 +85,12 @@ class Cluster:
     daemon: subprocess.Popen[bytes] | None = None
 
     def graphql(self, query: str, **variables: Any) -> Any:
-        """Ask as the UI does; an error of the query fails the test."""
-        answer = ask(f"{self.ui}/graphql", {"query": query, "variables": variables})
+        """Ask as the UI does; an error fails the test, with what the web server has to say about it."""
+        try:
+            answer = ask(f"{self.ui}/graphql", {"query": query, "variables": variables})
+        except HTTPError as error:
+            said = (self.folder / "web.log").read_text(errors="replace")[-4000:]
+            raise AssertionError(f"HTTP {error.code} of the web server:\n{said}") from None
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
