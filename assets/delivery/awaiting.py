@@ -48,6 +48,11 @@ class Watched:
     former: bool = False
     """Sent by an earlier run: how long its job has taken says nothing about others."""
 
+    @property
+    def is_new(self) -> bool:
+        """Whether it is a job of this run, that others can be compared with."""
+        return self.payload.state == "submitted" and not self.former
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
@@ -83,10 +88,15 @@ class Awaiter:
         wait = self._first_poll_seconds(payload, waited_seconds=0.0)
         return Watched(payload, now + wait, now)
 
+    @property
+    def knows_the_pace(self) -> bool:
+        """Whether a job of this run was ever found done, or somebody has said how often to ask."""
+        return self.poll_seconds is not None or self.polls.pace.learned
+
     def put_off(self, watched: Watched, *, now: float) -> None:
-        """Leave a job that was never asked about alone for longer, when others have lately taken longer."""
-        fresh = watched.asked == 0 and not watched.former and watched.payload.state == "submitted"
-        if fresh and self.poll_seconds is None:
+        """Leave a job alone for longer, when others have lately taken longer; one by one once it is known how long."""
+        compares = watched.asked == 0 or not self.knows_the_pace
+        if watched.is_new and compares and self.poll_seconds is None:
             longer = self._first_poll_seconds(watched.payload, waited_seconds=now - watched.since)
             watched.due_at = now + longer
 

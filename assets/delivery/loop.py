@@ -88,6 +88,7 @@ class _Round:
     queue: deque[Payload] = field(default_factory=deque)
     watched: dict[str, Watched] = field(default_factory=dict)
     busy: set[Future[Any]] = field(default_factory=set)
+    scout: Future[Any] | None = None
     exhausted: bool = False
     halted: bool = False
 
@@ -198,7 +199,9 @@ class Delivering:
             turn.busy.add(turn.workers.submit(partial(self._send, turn.delivery, following), hands=hands))
         for each in self._due(turn)[: hands + SENDERS - len(turn.busy)]:
             del turn.watched[each.payload.id]
-            turn.busy.add(turn.workers.submit(partial(self._ask, turn, each), hands=hands))
+            asked = turn.workers.submit(partial(self._ask, turn, each), hands=hands)
+            turn.busy.add(asked)
+            turn.scout = asked if each.is_new else turn.scout
         return self._may_send(turn)
 
     def _may_send(self, turn: _Round) -> bool:
@@ -209,14 +212,23 @@ class Delivering:
         if self._stop.is_set():
             return []
         now = self._clock()
-        due = [each for each in turn.watched.values() if each.due_at <= now]
+        due = [each for each in self._askable(turn) if each.due_at <= now]
         for each in due:
             self._awaiter.put_off(each, now=now)
         return [each for each in due if each.due_at <= now]
 
+    def _askable(self, turn: _Round) -> list[Watched]:
+        """While nobody knows how long jobs take, one of the new ones at a time, and each in turn: one may be stuck."""
+        watched = list(turn.watched.values())
+        if self._awaiter.knows_the_pace:
+            return watched
+        new = [] if turn.scout in turn.busy else [each for each in watched if each.is_new]
+        scout = min(new, key=lambda each: (each.asked, each.since), default=None)
+        return [each for each in watched if each is scout or not each.is_new]
+
     def _collect(self, turn: _Round) -> None:
         """Wait for the next thing to happen and put every payload where it belongs now."""
-        next_due = min((each.due_at for each in turn.watched.values()), default=math.inf)
+        next_due = min((each.due_at for each in self._askable(turn)), default=math.inf)
         patience = max(0.001, min(SLOW_SECONDS, next_due - self._clock()))
         if not turn.busy:
             self._sleep(patience)

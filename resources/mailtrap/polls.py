@@ -99,8 +99,8 @@ class PollPlan:
         """How long from now until the next poll of a job that started `waited_seconds` ago and was polled `polls` times.
 
         Never beyond the deadline. Asking after a poll says that it was in vain, which the plan remembers. So with
-        several jobs in flight, ask once more before the first poll of each: what was learned from the oldest puts
-        off the others.
+        several jobs in flight, ask once more before the first poll of each: what was learned from one puts off the
+        others. Until one was found done, ask about one at a time, and about another each time.
         """
         left = max(0.0, self.deadline_seconds - waited_seconds)
         if self._fixed_seconds is not None:
@@ -112,7 +112,8 @@ class PollPlan:
         is_worth_it = self._pace.learned or rows < 1 or self._in_vain <= self._jobs * _IN_VAIN_AT_MOST
         again = waited_seconds * (_OFTEN if is_worth_it else _SELDOM)
         pause = max(_SHORTEST_SECONDS / 2, min(again, _LONGEST_SECONDS))
-        self._pace = self._pace.at_least(rows=rows, seconds=waited_seconds + pause)
+        if polls == 1 or not self._pace.learned:  # later on, one that takes long is a matter of its own
+            self._pace = self._pace.at_least(rows=rows, seconds=waited_seconds + pause)
         return min(left, pause)
 
     def learn(self, *, rows: int, seconds: float, polls: int) -> None:

@@ -33,32 +33,6 @@ def test_a_large_sync_needs_at_most_2_3_requests_for_a_payload(name: str, takes)
     assert requests / payloads <= 2.3, f"{name}: {requests / payloads:.2f} requests for each payload"
 
 
-@pytest.mark.parametrize(("takes", "payloads"), [(2.0, 20), (60.0, 20), (280.0, 40), (120.0, 400)])
-def test_jobs_in_flight_together_learn_from_the_oldest(takes: float, payloads: int) -> None:
-    """A million rows and more, four payloads at once, nothing known at first: at most 2.3 requests for each."""
-    plan, now, to_start, requests = PollPlan(), 0.0, payloads, 0
-    flying: list[list[float]] = []  # started, due, polls
-    while to_start or flying:
-        if to_start and len(flying) < 4:
-            flying.append([now, now + plan.next_poll_seconds(rows=50_000, waited_seconds=0.0, polls=0), 0])
-            to_start, requests, now = to_start - 1, requests + 1, now + 0.5
-            continue
-        job = min(flying, key=lambda each: each[1])
-        now = max(now, job[1])
-        waited = now - job[0]
-        put_off = plan.next_poll_seconds(rows=50_000, waited_seconds=waited, polls=0) if job[2] == 0 else 0.0
-        if put_off > 0.01:
-            job[1] = now + put_off
-            continue
-        job[2], requests = job[2] + 1, requests + 1
-        if waited >= takes:
-            plan.learn(rows=50_000, seconds=waited, polls=int(job[2]))
-            flying.remove(job)
-        else:
-            job[1] = now + plan.next_poll_seconds(rows=50_000, waited_seconds=waited, polls=int(job[2]))
-    assert requests / payloads <= 2.3
-
-
 def test_waiting_is_not_much_longer_than_the_job() -> None:
     """Seldom, but not late: in the mean within a quarter of what jobs take."""
     plan, late = PollPlan(), []
@@ -89,6 +63,16 @@ def test_where_there_are_many_the_first_is_found_soon(takes: float) -> None:
     assert first_found(payloads=400, takes=takes) < 1.31
     assert first_found(payloads=1, takes=takes, rows=0) < 1.31
     assert first_found(payloads=1, takes=takes) < 2.51
+
+
+def test_a_job_that_never_ends_says_nothing_about_others() -> None:
+    """Once it is known how long jobs take."""
+    plan = PollPlan()
+    plan.learn(rows=50_000, seconds=2.0, polls=1)
+    before = plan.next_poll_seconds(rows=50_000, waited_seconds=0.0, polls=0)
+    for count in range(2, 20):
+        plan.next_poll_seconds(rows=50_000, waited_seconds=30.0 * count, polls=count)
+    assert plan.next_poll_seconds(rows=50_000, waited_seconds=0.0, polls=0) == before
 
 
 def test_a_small_job_is_asked_about_soon() -> None:
