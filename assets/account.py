@@ -28,7 +28,7 @@ from assets.rules import cells, comparison, hash_text
 from assets.rules.address import hash_addresses, persons
 from assets.rules.exported import open_export
 from assets.rules.traces import People, is_of
-from resources.errors import JournalError, UnavailableError, UnfinishedError
+from resources.errors import HeldError, UnavailableError, UnfinishedError
 from resources.journal import Journal
 from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
@@ -50,7 +50,7 @@ PROMPT = Patience(wait_seconds=600.0, resumed_at_most_seconds=300.0)
 _WHOLE_AFTER_SECONDS = 86_400.0  # suppressions that were lifted are noticed only when all are read
 _OVERLAP = timedelta(hours=1)  # created_at is no cursor: rows may appear a little late
 _LEASE_SECONDS = 900.0
-_CANNOT_REFRESH = (UnavailableError, UnfinishedError, JournalError)
+_CANNOT_REFRESH = (UnavailableError, UnfinishedError, HeldError)
 
 SUPPRESSIONS_SCHEMA = pa.schema(
     [

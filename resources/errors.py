@@ -111,3 +111,7 @@ class JournalError(ConnectorError):
 
     outcome = "transient"
     retry_helps = True
+
+
+class HeldError(JournalError):
+    """Another run holds what this one wants to hold."""

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from resources.database import create_tables, metadata, now_of, open_engine
-from resources.errors import JournalError, UnfinishedError
+from resources.errors import HeldError, JournalError, UnfinishedError
 from resources.process import is_dead, this_process
 
 PayloadState = Literal["planned", "sending", "submitted", "unknown", "finished", "failed", "refused", "split"]
@@ -395,7 +395,7 @@ class Journal:
         deadline = self._clock() + wait_seconds
         while (lease := self._take(name, who, seconds)) is None:
             if self._clock() >= deadline:
-                raise JournalError(
+                raise HeldError(
                     f"Another run holds {name!r}.",
                     "Only one run at a time may do this, or people would be written twice.",
                     "Wait until it has ended, then run again; a holder that died is noticed by itself.",

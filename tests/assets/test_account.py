@@ -14,7 +14,7 @@ from assets.account import PEOPLE, SUPPRESSIONS, UNSUBSCRIBED, Knowledge, refres
 from assets.export_jobs import Patience
 from assets.rules.address import hash_addresses
 from assets.rules.hash_text import as_text
-from resources.errors import RefusedError, UnavailableError
+from resources.errors import JournalError, RefusedError, UnavailableError
 from tests.assets.world import World
 
 
@@ -140,6 +140,26 @@ def test_without_any_knowledge_nothing_goes_on(world: World) -> None:
     world.mailtrap.faults.add({"fault": "F-12", "times": 100_000})
     with pytest.raises(UnavailableError, match="there is none yet"):
         refresh(world)
+
+
+def test_without_a_journal_nothing_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look into a database that is locked takes a minute: the first one is enough; who is only held waits no more."""
+    refresh(world)
+    later = now(world) + timedelta(seconds=5)
+    looks: list[str] = []
+
+    def locked(name: str, *_: object) -> None:
+        looks.append(name)
+        raise JournalError("The journal is locked.", "", "")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store.journal, "_take", locked)
+        with pytest.raises(JournalError, match="locked"):
+            refresh(world, now=later)
+    assert len(looks) == 1
+    monkeypatch.setattr("assets.account._LEASE_SECONDS", 1.0)
+    with world.store.journal.lease(f"refresh:{UNSUBSCRIBED}"):
+        assert refresh(world, now=later).taken_at < later
 
 
 def test_a_revoked_token_is_not_covered_by_former_knowledge(world: World) -> None:
