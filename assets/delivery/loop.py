@@ -197,7 +197,8 @@ class Delivering:
                 turn.exhausted = True
                 break
             turn.busy.add(turn.workers.submit(partial(self._send, turn.delivery, following), hands=hands))
-        for each in self._due(turn)[: hands + SENDERS - len(turn.busy)]:
+        room = max(0, hands + SENDERS - len(turn.busy))  # there were more hands a moment ago
+        for each in self._due(turn)[:room]:
             del turn.watched[each.payload.id]
             asked = turn.workers.submit(partial(self._ask, turn, each), hands=hands)
             turn.busy.add(asked)
