@@ -107,7 +107,7 @@ class LakeError(ConnectorError):
 
 
 class JournalError(ConnectorError):
-    """The journal could not be read or written, or another run holds the account."""
+    """The journal could not be read or written."""
 
     outcome = "transient"
     retry_helps = True
