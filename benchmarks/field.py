@@ -172,7 +172,7 @@ FIELD: tuple[Contestant, ...] = (
     Contestant("sdk-whole", "official Python SDK, with checks", script("sdk_whole.py"), (SDK, *CHECKS)),
     Contestant("drt", "drt-core, set up by us", in_a_folder("drt_sync.py"), DRT),
     Contestant("drt-documented", "drt-core, as in its example", in_a_folder("drt_sync.py", "--documented"), DRT),
-    Contestant("drt-whole", "drt-core, set up by us, with checks", in_a_folder("drt_whole.py"), (*DRT, *CHECKS)),
+    Contestant("drt-whole", "drt-core, as in its example, with checks", in_a_folder("drt_whole.py"), (*DRT, *CHECKS)),
 )  # fmt: skip
 
 

@@ -40,10 +40,10 @@ def sync(warehouse: str, api: str, *, model: str, documented: bool, folder: Path
     os.execv(drt, [drt, "run"])
 
 
-def nested_sql() -> str:
+def nested_sql(rows: str) -> str:
     """Rows that are contacts already, so that a template need only print them."""
     return f"""SELECT email, {{first_name: first_name, last_name: last_name, company: company, age: age, plan: plan,
-        signed_up: signed_up}} AS fields, [1] AS list_ids_included FROM ({usable_sql()})"""
+        signed_up: signed_up}} AS fields, [1] AS list_ids_included FROM ({rows})"""
 
 
 def write(path: Path, value: object) -> None:
@@ -53,7 +53,7 @@ def write(path: Path, value: object) -> None:
 
 def main(warehouse: str, api: str, *, documented: bool, folder: Path) -> None:
     """DuckDB says who may be told."""
-    model = nested_sql() if documented else usable_sql()
+    model = nested_sql(usable_sql()) if documented else usable_sql()
     sync(warehouse, api, model=model, documented=documented, folder=folder)
 
 
