@@ -74,8 +74,9 @@ class Connection:
 
     def exchange(self, request: Request) -> Answer | NoAnswer:
         """Send once. Never raises for what the network or the server does."""
-        upload = _Upload(b"" if request.body is None else request.body, request.uploaded)
         deadline = self._monotonic() + self.longest_seconds(request.body)
+        body = b"" if request.body is None else request.body
+        upload = _Upload(body, request.uploaded, too_late=lambda: self._monotonic() > deadline)
         with quiet(), within(deadline):
             try:
                 return self._send(request, upload, deadline)
@@ -145,11 +146,17 @@ class _TooSlow(Exception):  # noqa: N818 - never leaves this file
 class _Upload:
     """A body in chunks that remembers whether the last one was ever handed to the network.
 
-    While it was not, the body is shorter than its Content-Length says: nobody can have acted on it.
+    While it was not, the body is shorter than its Content-Length says: nobody can have acted on it. So a process that
+    was stopped for longer than an exchange may take, and whose work another one has done since, does not end it.
     """
 
-    def __init__(self, body: Body, uploaded: Callable[[], None] | None = None) -> None:
-        self._uploaded = uploaded
+    def __init__(
+        self,
+        body: Body,
+        uploaded: Callable[[], None] | None = None,
+        too_late: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._uploaded, self._too_late = uploaded, too_late
         pieces = [body] if isinstance(body, bytes | memoryview) else body
         self._pieces = [view for piece in pieces if len(view := memoryview(piece).cast("B"))]
         self._length = sum(map(len, self._pieces))
@@ -163,6 +170,8 @@ class _Upload:
         for piece in self._pieces:
             for start in range(0, len(piece), _CHUNK_BYTES):
                 chunk = bytes(piece[start : start + _CHUNK_BYTES])
+                if self._too_late():
+                    raise _TooSlow
                 handed += len(chunk)
                 self.incomplete = handed < self._length
                 yield chunk

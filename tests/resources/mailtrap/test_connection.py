@@ -14,6 +14,7 @@ from resources.mailtrap import wire
 from resources.mailtrap.budget import Unlimited
 from resources.mailtrap.client import ClientSettings, MailtrapClient
 from resources.mailtrap.connection import Connection, Request, open_client, reason
+from resources.mailtrap.retries import NoAnswer
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +171,27 @@ def test_a_body_is_on_its_way_when_its_last_byte_is(chunks: int, told: int) -> N
     connection.exchange(Request("POST", "/", body=bytes(1_000_000), uploaded=lambda: moments.append(1)))
     connection.close()
     assert len(moments) == told
+
+
+@pytest.mark.parametrize("bytes_", [100, 1_000_000])
+def test_a_process_that_was_stopped_for_too_long_does_not_end_its_request(bytes_: int) -> None:
+    """Another one may have sent the same meanwhile; a body without its last byte is acted on by nobody."""
+    moments = iter([0.0, *[1.0] * (bytes_ // 300_000)])
+    taken: list[int] = []
+
+    class Counting(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            taken.extend(len(chunk) for chunk in request.stream)  # type: ignore[union-attr]
+            return httpx.Response(200)
+
+    connection = Connection(
+        "http://127.0.0.1:1",
+        {},
+        timeout_seconds=5,
+        transport=Counting(),
+        monotonic=lambda: next(moments, 1_000.0),
+    )
+    answer = connection.exchange(Request("POST", "/", body=bytes(bytes_)))
+    connection.close()
+    assert isinstance(answer, NoAnswer) and answer.kind == "unsent"
+    assert sum(taken) < bytes_
