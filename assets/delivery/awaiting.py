@@ -94,7 +94,7 @@ class Awaiter:
         return self.poll_seconds is not None or self.polls.pace.learned
 
     def put_off(self, watched: Watched, *, now: float) -> None:
-        """Leave a job alone for longer, when others have lately taken longer; one by one once it is known how long."""
+        """Leave a job alone for longer, when others have lately taken longer; later only one that was never asked about."""
         compares = watched.asked == 0 or not self.knows_the_pace
         if watched.is_new and compares and self.poll_seconds is None:
             longer = self._first_poll_seconds(watched.payload, waited_seconds=now - watched.since)

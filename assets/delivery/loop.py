@@ -33,7 +33,7 @@ from resources.mailtrap.polls import PollPlan
 
 SENDERS = 4
 WAITING_AT_MOST = 16
-"""So many requests more, while as many only wait for an answer: a slow Mailtrap is not made slower by our patience."""
+"""So many requests more, while as many only wait for an answer: each holds its body in memory."""
 IN_FLIGHT_AT_MOST = 1_000
 """Jobs that take ten minutes still leave no request of a minute unused."""
 LAST_ANSWERS_SECONDS = 2.0

@@ -24,6 +24,7 @@ ROUNDS_OF_NAMES = 3
 UNNAMED_AT_MOST = 100
 LEAST_BYTES = 10_000
 SLOW_SECONDS = 0.5
+"""An answer that has not come by then holds up nobody: another payload is begun."""
 ABOUT_THE_ACCOUNT = ("fields", "list_id")
 """Complaints that begin so are about fields and lists of the account, not about values of a row."""
 
