@@ -197,8 +197,9 @@ class Delivering:
                 turn.exhausted = True
                 break
             turn.busy.add(turn.workers.submit(partial(self._send, turn.delivery, following), hands=hands))
-        room = max(0, hands + SENDERS - len(turn.busy))  # there were more hands a moment ago
-        for each in self._due(turn)[:room]:
+        for each in self._due(turn):
+            if len(turn.busy) >= hands + SENDERS:
+                break
             del turn.watched[each.payload.id]
             asked = turn.workers.submit(partial(self._ask, turn, each), hands=hands)
             turn.busy.add(asked)
