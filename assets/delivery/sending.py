@@ -82,7 +82,9 @@ class Sender:
             self._unanswered[payload.id] = self._clock()
 
         try:
-            outcome = self.client.create_import(pieces, before_send=before_send, uploaded=uploaded)
+            outcome = self.client.create_import(
+                pieces, before_send=before_send, before_end=self.lease.check, uploaded=uploaded
+            )
         except ConnectorError:
             # It was certainly not accepted: the client says so by raising instead of answering "unknown".
             if sending[0].state == "sending":

@@ -265,14 +265,16 @@ class MailtrapClient:
         body: Body,
         *,
         before_send: Callable[[], None] | None = None,
+        before_end: Callable[[], None] | None = None,
         uploaded: Callable[[], None] | None = None,
         lane: Lane = "import",
     ) -> wire.ImportOutcome:
         """Submit a payload.
 
-        `before_send` runs when the budget is granted, right before the first byte of each try; `uploaded` after the last.
+        Of each try, `before_send` runs when the budget is granted, right before the first byte; `before_end` before the
+        last of it, and what either raises leaves nothing submitted; `uploaded` when all of it is on its way.
         """
-        request = Request("POST", self._paths.imports(), body=body, uploaded=uploaded)
+        request = Request("POST", self._paths.imports(), body=body, before_end=before_end, uploaded=uploaded)
         answer = self._until_settled(
             request,
             (wire.read_import,),

@@ -45,6 +45,8 @@ class Request:
     path: str = field(repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: Body | None = field(default=None, repr=False)
+    before_end: Callable[[], None] | None = field(default=None, repr=False)
+    """Called before the last of the body goes out. What it raises breaks the request off: nobody can act on it."""
     uploaded: Callable[[], None] | None = field(default=None, repr=False)
     """Called when the whole body is on its way, and all that is left is to wait for the answer."""
 
@@ -70,13 +72,12 @@ class Connection:
 
     def longest_seconds(self, body: Body | None) -> float:
         """The longest that an exchange can take: the timeout, and the time that its body needs."""
-        return self._timeout_seconds + _length(body) / _SLOWEST_UPLOAD_BYTES_PER_SECOND
+        return self._timeout_seconds + sum(map(len, _pieces(body))) / _SLOWEST_UPLOAD_BYTES_PER_SECOND
 
     def exchange(self, request: Request) -> Answer | NoAnswer:
         """Send once. Never raises for what the network or the server does."""
         deadline = self._monotonic() + self.longest_seconds(request.body)
-        body = b"" if request.body is None else request.body
-        upload = _Upload(body, request.uploaded, too_late=lambda: self._monotonic() > deadline)
+        upload = _Upload(request, too_late=lambda: self._monotonic() > deadline)
         with quiet(), within(deadline):
             try:
                 return self._send(request, upload, deadline)
@@ -150,15 +151,9 @@ class _Upload:
     was stopped for longer than an exchange may take, and whose work another one has done since, does not end it.
     """
 
-    def __init__(
-        self,
-        body: Body,
-        uploaded: Callable[[], None] | None = None,
-        too_late: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._uploaded, self._too_late = uploaded, too_late
-        pieces = [body] if isinstance(body, bytes | memoryview) else body
-        self._pieces = [view for piece in pieces if len(view := memoryview(piece).cast("B"))]
+    def __init__(self, request: Request, *, too_late: Callable[[], bool]) -> None:
+        self._request, self._too_late = request, too_late
+        self._pieces = _pieces(request.body)
         self._length = sum(map(len, self._pieces))
         self.incomplete = self._length > 0
 
@@ -173,16 +168,19 @@ class _Upload:
                 if self._too_late():
                     raise _TooSlow
                 handed += len(chunk)
+                if handed == self._length and self._request.before_end is not None:
+                    self._request.before_end()
                 self.incomplete = handed < self._length
                 yield chunk
-        if self._uploaded is not None:
-            self._uploaded()
+        if self._request.uploaded is not None:
+            self._request.uploaded()
 
 
-def _length(body: Body | None) -> int:
+def _pieces(body: Body | None) -> list[memoryview]:
     if body is None:
-        return 0
-    return len(_Upload(body))
+        return []
+    pieces = [body] if isinstance(body, bytes | memoryview) else body
+    return [view for piece in pieces if len(view := memoryview(piece).cast("B"))]
 
 
 def open_client(

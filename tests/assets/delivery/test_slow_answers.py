@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import pytest
 
 from assets.delivery import loop
 from assets.delivery.loop import SENDERS, WAITING_AT_MOST, Timing
-from assets.delivery.sending import Sender
-from tests.assets.world import World, people, step_by_step
+from assets.delivery.sending import SLOW_SECONDS, Sender
+from assets.partitions import WHOLE
+from tests.assets.world import World, people, problems, step_by_step
 
 
 class Slow(httpx.BaseTransport):
@@ -49,7 +52,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.close()
 
 
-def deliver(world: World, slow: Slow, *, payloads: int) -> None:
+def deliver(world: World, slow: httpx.BaseTransport, *, payloads: int) -> None:
     """A run through this transport, on the machine's clock."""
     client = world.new_client(transport=slow)
 
@@ -89,3 +92,67 @@ def test_a_slow_line_is_not_shared_by_more(world: World) -> None:
     slow = Slow(world.mailtrap.transport(), crowd=SENDERS + 1, reads_first=False, patience=0.8)
     deliver(world, slow, payloads=2 * SENDERS)
     assert slow.most <= SENDERS
+
+
+class FirstAskedSlowly(httpx.BaseTransport):
+    """Answers the first question about an import when another one comes, or when none has for a while."""
+
+    def __init__(self, inner: httpx.BaseTransport) -> None:
+        self._inner = inner
+        self._asked, self._another = threading.Lock(), threading.Event()
+        self.waited_alone = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Everything else is answered at once."""
+        if request.method == "GET" and "/contacts/imports/" in request.url.path:
+            if self._asked.acquire(blocking=False):
+                self.waited_alone = not self._another.wait(3 * SLOW_SECONDS)
+            else:
+                self._another.set()
+        return self._inner.handle_request(request)
+
+
+def test_one_import_is_asked_about_while_nobody_knows_how_long_they_take(world: World) -> None:
+    """Also when its answer takes its time: the others would most likely be asked in vain."""
+    slow = FirstAskedSlowly(world.mailtrap.transport())
+    deliver(world, slow, payloads=8)
+    assert slow.waited_alone
+
+
+LEASE_SECONDS = 20
+"""Less than a request may take."""
+
+
+class TakenOver(httpx.BaseTransport):
+    """Stops the run while its first import is on its way, for so long that another one holds the account."""
+
+    def __init__(self, world: World, holding: ExitStack) -> None:
+        self._world, self._holding = world, holding
+        self._inner = world.mailtrap.transport()
+        self._stopped = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """All but the import goes its way."""
+        if request.method == "POST" and request.url.path.endswith("/contacts/imports") and not self._stopped:
+            self._stopped = True
+            self._world.mailtrap.clock.sleep(LEASE_SECONDS + 1)
+            account = f"account:{self._world.mailtrap.account.id}"
+            self._holding.enter_context(self._world.store.journal.lease(account))
+        return self._inner.handle_request(request)
+
+
+def test_a_run_that_was_stopped_does_not_end_the_request_that_another_has_taken_over(tmp_path: Path) -> None:
+    """When it wakes; the other one looks whether Mailtrap has it, and finds what it will find for good."""
+    world = World(tmp_path)
+    with ExitStack() as holding:
+        client = world.new_client(transport=TakenOver(world, holding))
+        timing = replace(world.timing, lease_seconds=LEASE_SECONDS)
+        stopped = step_by_step(
+            client, world.store, world.sync, rows={WHOLE: people(3)}, run_id="stopped", timing=timing
+        )
+        client.close()
+        assert any("no longer holds" in each for each in problems(stopped))
+        assert world.imports() == []
+    assert world.run(people(3)).rows["accepted"] == 3
+    assert len(world.imports()) == 1
+    world.close()

@@ -14,7 +14,7 @@ from resources.mailtrap import wire
 from resources.mailtrap.budget import Unlimited
 from resources.mailtrap.client import ClientSettings, MailtrapClient
 from resources.mailtrap.connection import Connection, Request, open_client, reason
-from resources.mailtrap.retries import NoAnswer
+from resources.mailtrap.retries import Answer, NoAnswer
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +195,31 @@ def test_a_process_that_was_stopped_for_too_long_does_not_end_its_request(bytes_
     connection.close()
     assert isinstance(answer, NoAnswer) and answer.kind == "unsent"
     assert sum(taken) < bytes_
+
+
+@pytest.mark.parametrize("bytes_", [100, 1_000_000])
+def test_who_is_asked_before_the_end_of_a_body_can_break_it_off(bytes_: int) -> None:
+    """Once, when all but its last chunk was taken; then nobody can act on the request."""
+    taken: list[int] = []
+    asked: list[int] = []
+
+    class Counting(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            taken.extend(len(chunk) for chunk in request.stream)  # type: ignore[union-attr]
+            return httpx.Response(200)
+
+    def before_end() -> None:
+        asked.append(sum(taken))
+        if len(asked) > 1:
+            raise RuntimeError("stop")
+
+    connection = Connection("http://127.0.0.1:1", {}, timeout_seconds=5, transport=Counting())
+    request = Request("POST", "/", body=bytes(bytes_), before_end=before_end)
+    answer = connection.exchange(request)
+    assert isinstance(answer, Answer) and sum(taken) == bytes_
+    assert len(asked) == 1 and bytes_ - 256 * 1024 <= asked[0] < bytes_
+    taken.clear()
+    with pytest.raises(RuntimeError, match="stop"):
+        connection.exchange(request)
+    connection.close()
+    assert asked[1] == sum(taken) == asked[0]
