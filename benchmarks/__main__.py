@@ -1,7 +1,7 @@
 """Run the comparison: `make bench`, or `make bench ARGS="--rows 200000 --runs 1 --only ours,floor-duckdb"`.
 
 Contestants take turns, and ours is measured anew beside each of them, so that a slow minute of the machine hits both.
-A run that delivers other contacts than it should does not count.
+A run that delivers other contacts than it should does not count. Each is kept as soon as it was measured.
 """
 
 import argparse
@@ -41,6 +41,7 @@ class Result:
     peak_bytes: int
     contacts: int
     requests: int
+    stolen: float
     problem: str = ""
     steps: Sequence[Mapping[str, Any]] = ()
     """Of a run of Dagster's."""
@@ -51,29 +52,27 @@ def main() -> int:
     options = _options()
     contestants = field.chosen([name for name in options.only.split(",") if name])
     FOLDER.mkdir(exist_ok=True)
-    results: list[Result] = []
     pythons = {contestant.name: field.python_of(contestant, FOLDER) for contestant in contestants}
     sizes = (SMALL, *map(int, options.rows.split(",")))
     usable = {rows: _usable(rows) for rows in sizes}
     if not options.more:  # what was told in earlier measurements is not part of this one
         for kept in FOLDER.glob("kept-*"):
             shutil.rmtree(kept)
+    file = FOLDER / "results.json"
+    found = json.loads(file.read_text()) if options.more and file.exists() else {"results": []}
+    found["machine"] = report.machine()
+    problems = 0
     for contestant, rows in _turns(contestants, sizes, options):
         python = pythons[contestant.name]
         result = _measure(contestant, python, _table(rows), rows=rows, usable=usable[rows])
-        results.append(result)
         print(report.line(asdict(result)), flush=True)
-    file = FOLDER / "results.json"
-    if options.more and file.exists():
-        results = [*(Result(**each) for each in json.loads(file.read_text())["results"]), *results]
-    file.write_text(
-        json.dumps({"machine": report.machine(), "results": [asdict(each) for each in results]}, indent=1)
-    )
-    found = json.loads(file.read_text())
-    print(f"\n{report.table(found)}\n\n{steps.table(found, contestant=report.OURS)}")
+        problems += bool(result.problem)
+        found["results"].append(asdict(result))
+        file.write_text(json.dumps(found, indent=1))
+    print(f"\n{report.table(found)}\n\n{report.table_of_steps(found)}")
     if options.write:
         report.write(found, ROOT / "docs")
-    return 1 if any(result.problem for result in results) else 0
+    return 1 if problems else 0
 
 
 def _turns(
@@ -141,10 +140,9 @@ def _measure(contestant: Contestant, python: str, table: Path, *, rows: int, usa
     if not problem and expected >= 0 and totals["contacts"] != expected:
         problem = f"delivered {totals['contacts']:,} contacts instead of {expected:,}"
     spent = (cost.wall_seconds, cost.cpu_seconds, cost.peak_bytes)
+    got = (totals["contacts"], totals["requests"])
     taken = steps.of_last_run(field.dagster_home(course), cost) if field.is_ours(contestant) else []
-    return Result(
-        contestant.name, rows, began, *spent, totals["contacts"], totals["requests"], problem, taken
-    )
+    return Result(contestant.name, rows, began, *spent, *got, cost.stolen, problem, taken)
 
 
 def _quiet() -> dict[str, str]:

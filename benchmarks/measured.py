@@ -1,5 +1,7 @@
 """What a program costs, from outside: seconds of wall and CPU, and the most memory it held; and how these grew meanwhile.
 
+On a virtual machine also how much of its processors the host gave to others meanwhile.
+
 The program is started by a small process of this module's own: the system counts what a program's starter held as
 the program's own peak, so the starter must be small.
 """
@@ -28,13 +30,27 @@ class Cost:
     exit_code: int
     looks: Sequence[tuple[float, float, int]]
     """Time, CPU seconds until then and memory just then, every so often, of the program without its children."""
+    stolen: float
+    """The share of the machine's processors that its host gave to others, from 0 to 1."""
 
 
 def run(command: Sequence[str], *, environ: Mapping[str, str], folder: Path, log: Path) -> Cost:
     """Run it to its end; what it says goes to `log`."""
     starter = [sys.executable, "-I", "-S", __file__, str(log), *command]
+    stolen, every = _ticks()
     done = subprocess.run(starter, env=dict(environ), cwd=folder, stdout=subprocess.PIPE, check=True)
-    return Cost(**json.loads(done.stdout))
+    stolen, every = (after - before for after, before in zip(_ticks(), (stolen, every), strict=True))
+    return Cost(**json.loads(done.stdout), stolen=stolen / every if every else 0.0)
+
+
+def _ticks() -> tuple[int, int]:
+    """Those that the host kept, and all, since the machine began; none where the system does not say."""
+    with suppress(OSError):
+        ticks = [
+            int(each) for each in Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
+        ]
+        return ticks[7], sum(ticks)
+    return 0, 0
 
 
 def start_and_wait(log: str, command: Sequence[str]) -> dict[str, object]:

@@ -6,7 +6,7 @@ both together, and the table. Not here: measuring (`measured`), stages alone wit
 
 import statistics
 from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,20 +40,25 @@ def _cost(name: str, begin: float, end: float, cost: Cost) -> dict[str, Any]:
     }
 
 
-def table(results: Mapping[str, Any], *, contestant: str) -> str:
-    """The median of each step at each size, as Markdown."""
-    runs: dict[tuple[int, str], list[Mapping[str, Any]]] = {}
-    for result in results["results"]:
-        if result["contestant"] == contestant and not result["problem"]:
-            for step in result["steps"]:
-                runs.setdefault((result["rows"], step["step"]), []).append(step)
+def table(runs: Mapping[int, Sequence[Mapping[str, Any]]]) -> str:
+    """The median of each step of these runs, by the rows they had, as Markdown."""
     lines = ["| rows | step | wall s | CPU s | rows/s | peak MiB |", "|---:|---|---:|---:|---:|---:|"]
-    for (rows, name), mine in sorted(runs.items(), key=lambda item: item[0][0]):
+    for rows, name, mine in _steps(runs):
         wall, cpu, peak = (_median(mine, key) for key in ("wall_seconds", "cpu_seconds", "peak_bytes"))
         lines.append(
             f"| {rows:,} | {name} | {wall:.2f} | {cpu:.2f} | {rows / wall:,.0f} | {peak / 2**20:,.0f} |"
         )
     return "\n".join(lines)
+
+
+def _steps(
+    runs: Mapping[int, Sequence[Mapping[str, Any]]],
+) -> Iterator[tuple[int, str, list[Mapping[str, Any]]]]:
+    for rows, mine in runs.items():
+        steps: dict[str, list[Mapping[str, Any]]] = {}
+        for step in (step for run in mine for step in run["steps"]):
+            steps.setdefault(step["step"], []).append(step)
+        yield from ((rows, name, found) for name, found in steps.items())
 
 
 def _median(steps: Sequence[Mapping[str, Any]], key: str) -> float:
