@@ -19,6 +19,7 @@ from assets.rules.sync import Sync
 from assets.sources import fitting, relation_of
 from pipelines.abandoned import end_abandoned
 from pipelines.jobs import SYNC_TAG
+from pipelines.promises import refused_retries
 from pipelines.schedules import requests_of
 from resources.errors import JournalError, WarehouseError
 from resources.journal import Delivery, Journal
@@ -57,7 +58,7 @@ def unfinished_imports(
         jobs=[jobs[sync.name] for sync in syncs],
         description=(
             "Takes up what a dead run left unfinished: says of runs whose process is no more that they failed, and "
-            "runs a sync again whose imports nobody awaits."
+            "runs a sync again whose imports nobody awaits, or whose run Dagster did not retry as it had promised."
         ),
         minimum_interval_seconds=UNFINISHED_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -74,7 +75,9 @@ def unfinished_imports(
         ]
         hour = datetime.now(UTC).strftime("%Y-%m-%dT%H")
         yield from (take_up(delivery, hour=hour) for delivery in _one_each(found))
-        if not found:
+        refused = refused_retries(context.instance, [job.name for job in jobs.values()], now=time.time())
+        yield from refused
+        if not found and not refused:
             yield dg.SkipReason(f"Nothing is left unfinished. Runs found dead: {len(ended)}.")
 
     return _unfinished_imports

@@ -178,19 +178,10 @@ def cluster(
 @contextlib.contextmanager
 def worker(made: Cluster, number: int) -> Iterator[subprocess.Popen[bytes]]:
     """A machine that takes one run after the other, as the container `worker` does."""
-    command = [
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        "dagster_celery.app",
-        "worker",
-        "-Q",
-        "dagster",
-        "-c",
-        "1",
+    shipped = yaml.safe_load((ROOT / "deploy/compose/compose.yaml").read_text())["services"]["worker"][
+        "command"
     ]
-    command += ["--prefetch-multiplier", "1", "-n", f"worker{number}@%h", "--loglevel", "WARNING"]
+    command = [sys.executable, "-m", *shipped, "-n", f"worker{number}@%h"]
     with started(command, made.folder / f"worker{number}.log", made.machine(f"worker{number}")) as process:
         yield process
 

@@ -11,6 +11,7 @@ import dagster as dg
 import fsspec
 import pytest
 import sqlalchemy as sa
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from assets.rules.sync import Sync
 from pipelines.abandoned import PROCESS_TAG, end_abandoned
@@ -135,6 +136,55 @@ def test_a_run_whose_process_is_no_more_is_called_failed(world: SyncingWorld) ->
     statuses = {run.run_id: run.status for run in world.instance.get_runs()}
     assert statuses[dead.run_id] is dg.DagsterRunStatus.FAILURE
     assert statuses[alive.run_id] is dg.DagsterRunStatus.STARTED
+
+
+def died(world: SyncingWorld, backfill: BulkActionStatus, **tags: str) -> dg.DagsterRun:
+    """The last run of a backfill of a job: dead, to be retried, and the backfill stands as it says."""
+    identifier = f"backfill-{len(world.instance.get_backfills())}"
+    world.instance.add_backfill(
+        PartitionBackfill(identifier, backfill, from_failure=False, tags={}, backfill_timestamp=time.time())
+    )
+    run = world.instance.create_run_for_job(
+        world.definitions().resolve_job_def("sync_daily"),
+        tags={"dagster/backfill": identifier, **(tags or {"dagster/partition": DAYS[1]})},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    world.instance.report_run_failed(run)
+    world.instance.add_run_tags(run.run_id, {"dagster/will_retry": "true"})
+    return run
+
+
+def test_a_retry_that_dagster_promised_and_refused_is_asked_for(world: SyncingWorld) -> None:
+    """Its backfill counted as ended before the retry had begun, and a run of an ended backfill is retried no more."""
+    run = died(world, BulkActionStatus.COMPLETED_FAILED)
+    [request] = taking_up(world)
+    assert (request.job_name, request.partition_key) == ("sync_daily", DAYS[1])
+    assert [each.run_key for each in taking_up(world)] == [request.run_key]  # Dagster runs a key once
+    world.instance.create_run_for_job(
+        world.definitions().resolve_job_def("sync_daily"), tags={"dagster/parent_run_id": run.run_id}
+    )
+    assert "Nothing is left unfinished" in taking_up(world)
+
+
+def test_a_refused_retry_of_a_range_of_days_is_one_of_the_same_range(world: SyncingWorld) -> None:
+    """As a backfill in one run is."""
+    days = {
+        "dagster/asset_partition_range_start": DAYS[0],
+        "dagster/asset_partition_range_end": DAYS[2],
+    }
+    died(world, BulkActionStatus.COMPLETED_FAILED, **days)
+    [request] = taking_up(world)
+    assert request.partition_key is None and days.items() <= request.tags.items()
+
+
+@pytest.mark.parametrize("backfill", [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELED])
+def test_a_retry_that_dagster_will_make_or_nobody_wants_is_not_asked_for(
+    world: SyncingWorld, backfill: BulkActionStatus
+) -> None:
+    """While the backfill goes on Dagster keeps its word, and what somebody cancelled stays so."""
+    died(world, backfill)
+    died(world, BulkActionStatus.COMPLETED_FAILED, **{"dagster/auto_retry_run_id": "made"})
+    assert "Nothing is left unfinished" in taking_up(world)
 
 
 def test_a_run_of_another_machine_that_gives_no_sign_of_life_is_called_failed(world: SyncingWorld) -> None:

@@ -1,0 +1,49 @@
+"""Retries that Dagster promised and then refused.
+
+Dagster calls a backfill of a job ended once none of its runs is under way, also where the last one died and is to be
+retried; and what belongs to an ended backfill it retries no more. Which comes first is chance. Belongs here: finding such
+runs, and the request that runs them again. Not here: runs that nobody knows to be dead (`abandoned`).
+"""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+import dagster as dg
+
+LOOKED_BACK_SECONDS = 86_400.0
+_AT_MOST = 200
+_RANGE = "dagster/asset_partition_range_"
+_ENDED = ("COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED")
+"""Not those that somebody cancelled: who ends a backfill does not want its runs back."""
+
+
+def refused_retries(
+    instance: dg.DagsterInstance, jobs: Collection[str], *, now: float
+) -> list[dg.RunRequest]:
+    """The runs of these jobs that were to be retried and are not; each is asked for once."""
+    promised = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        tags={"dagster/will_retry": "true"},
+        updated_after=datetime.fromtimestamp(now - LOOKED_BACK_SECONDS, UTC),
+    )
+    found = [run for run in instance.get_runs(promised, limit=_AT_MOST) if run.job_name in jobs]
+    return [_again(run) for run in found if _is_refused(instance, run)]
+
+
+def _is_refused(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    backfill = instance.get_backfill(run.tags["dagster/backfill"]) if "dagster/backfill" in run.tags else None
+    if backfill is None or backfill.status.value not in _ENDED or "dagster/auto_retry_run_id" in run.tags:
+        return False
+    return not instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": run.run_id}), limit=1)
+
+
+def _again(run: dg.DagsterRun) -> dg.RunRequest:
+    of_a_range = {name: value for name, value in run.tags.items() if name.startswith(_RANGE)}
+    return dg.RunRequest(
+        run_key=f"retry/{run.run_id}",
+        job_name=run.job_name,
+        run_config=run.run_config,
+        asset_selection=list(run.asset_selection) if run.asset_selection else None,
+        partition_key=run.tags.get("dagster/partition"),
+        tags={"contacts/takes_up": run.run_id, **of_a_range},
+    )
