@@ -138,19 +138,26 @@ def test_a_run_whose_process_is_no_more_is_called_failed(world: SyncingWorld) ->
     assert statuses[alive.run_id] is dg.DagsterRunStatus.STARTED
 
 
-def died(world: SyncingWorld, backfill: BulkActionStatus, **tags: str) -> dg.DagsterRun:
+def died(
+    world: SyncingWorld,
+    backfill: BulkActionStatus,
+    *,
+    job: str = "sync_daily",
+    will_retry: str = "true",
+    **tags: str,
+) -> dg.DagsterRun:
     """The last run of a backfill of a job: dead, to be retried, and the backfill stands as it says."""
     identifier = f"backfill-{len(world.instance.get_backfills())}"
     world.instance.add_backfill(
         PartitionBackfill(identifier, backfill, from_failure=False, tags={}, backfill_timestamp=time.time())
     )
     run = world.instance.create_run_for_job(
-        world.definitions().resolve_job_def("sync_daily"),
+        world.definitions().resolve_job_def(job),
         tags={"dagster/backfill": identifier, **(tags or {"dagster/partition": DAYS[1]})},
         status=dg.DagsterRunStatus.STARTED,
     )
     world.instance.report_run_failed(run)
-    world.instance.add_run_tags(run.run_id, {"dagster/will_retry": "true"})
+    world.instance.add_run_tags(run.run_id, {"dagster/will_retry": will_retry})
     return run
 
 
@@ -184,6 +191,8 @@ def test_a_retry_that_dagster_will_make_or_nobody_wants_is_not_asked_for(
     """While the backfill goes on Dagster keeps its word, and what somebody cancelled stays so."""
     died(world, backfill)
     died(world, BulkActionStatus.COMPLETED_FAILED, **{"dagster/auto_retry_run_id": "made"})
+    died(world, BulkActionStatus.COMPLETED_FAILED, will_retry="false")
+    died(world, BulkActionStatus.COMPLETED_FAILED, job="drift_daily")
     assert "Nothing is left unfinished" in taking_up(world)
 
 
