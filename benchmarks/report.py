@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import steps
+from benchmarks import field, steps
 
 Results = Mapping[str, Any]
 OURS = "ours"
 START = 1_000
+PLACES = {each.name: place for place, each in enumerate(field.FIELD)}
 DISTURBED = 0.1
 """A run in which the host gave more of the processors to others counts only where there is no better one."""
 
@@ -51,7 +52,7 @@ def medians(results: Results) -> list[dict[str, Any]]:
     """The median of each contestant at each size, and of its runs beyond their starts, as ratios to ours."""
     runs = counted(results)
     rows = []
-    for (size, name), mine in sorted(runs.items(), key=lambda item: item[0][0]):
+    for (size, name), mine in sorted(runs.items(), key=lambda item: (item[0][0], PLACES[item[0][1]])):
         found: dict[str, Any] = {"rows": size, "contestant": name, "runs": len(mine)}
         for key in ("wall_seconds", "cpu_seconds", "peak_bytes"):
             found[key] = statistics.median(each[key] for each in mine)
