@@ -18,8 +18,8 @@ from assets.partitions import WHOLE
 from assets.rules.sync import Sync
 from assets.sources import fitting, relation_of
 from pipelines.abandoned import end_abandoned
-from pipelines.jobs import SYNC_TAG
-from pipelines.promises import refused_retries
+from pipelines.jobs import SYNC_TAG, TAKES_UP_TAG
+from pipelines.retries import refused_retries
 from pipelines.schedules import requests_of
 from resources.errors import JournalError, WarehouseError
 from resources.journal import Delivery, Journal
@@ -103,7 +103,7 @@ def _is_of(sync: str, run: dg.DagsterRun) -> bool:
 def take_up(delivery: Delivery, *, hour: str) -> dg.RunRequest:
     """The run that goes on with a delivery; asked for once an hour at most."""
     partitions = [each for each in delivery.facts.get("partitions", ()) if each != WHOLE]
-    tags = {"contacts/takes_up": delivery.id}
+    tags = {TAKES_UP_TAG: delivery.id}
     if len(partitions) > 1:
         tags |= {
             "dagster/asset_partition_range_start": partitions[0],

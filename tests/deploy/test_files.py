@@ -253,6 +253,15 @@ def test_the_workers_of_both_deployments_are_the_same() -> None:
     )
 
 
+def test_a_worker_takes_a_run_only_when_it_can_begin_it() -> None:
+    """What a busy one had put aside would wait for it, and be lost with it for the hour that Redis waits."""
+    command = COMPOSE["services"]["worker"]["command"]
+    assert "--disable-prefetch" in command
+    assert set(re.findall(r"redis|amqp", yaml.safe_dump(COMPOSE["services"]["worker"]["environment"]))) == {
+        "redis"
+    }
+
+
 def test_docker_compose_understands_the_file() -> None:
     """Where the plugin is: variables filled in, anchors merged, every service complete."""
     if (

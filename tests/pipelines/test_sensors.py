@@ -161,14 +161,15 @@ def died(
     return run
 
 
-def test_a_retry_that_dagster_promised_and_refused_is_asked_for(world: SyncingWorld) -> None:
+@pytest.mark.parametrize("follower", ["dagster/parent_run_id", "contacts/takes_up"])
+def test_a_retry_that_dagster_promised_and_refused_is_asked_for(world: SyncingWorld, follower: str) -> None:
     """Its backfill counted as ended before the retry had begun, and a run of an ended backfill is retried no more."""
     run = died(world, BulkActionStatus.COMPLETED_FAILED)
     [request] = taking_up(world)
     assert (request.job_name, request.partition_key) == ("sync_daily", DAYS[1])
     assert [each.run_key for each in taking_up(world)] == [request.run_key]  # Dagster runs a key once
     world.instance.create_run_for_job(
-        world.definitions().resolve_job_def("sync_daily"), tags={"dagster/parent_run_id": run.run_id}
+        world.definitions().resolve_job_def("sync_daily"), tags={follower: run.run_id}
     )
     assert "Nothing is left unfinished" in taking_up(world)
 

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from pipelines.jobs import TAKES_UP_TAG
+
 LOOKED_BACK_SECONDS = 86_400.0
 _AT_MOST = 200
 _RANGE = "dagster/asset_partition_range_"
@@ -34,7 +36,8 @@ def _is_refused(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     backfill = instance.get_backfill(run.tags["dagster/backfill"]) if "dagster/backfill" in run.tags else None
     if backfill is None or backfill.status.value not in _ENDED or "dagster/auto_retry_run_id" in run.tags:
         return False
-    return not instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": run.run_id}), limit=1)
+    followers = ({name: run.run_id} for name in ("dagster/parent_run_id", TAKES_UP_TAG))
+    return not any(instance.get_runs(dg.RunsFilter(tags=each), limit=1) for each in followers)
 
 
 def _again(run: dg.DagsterRun) -> dg.RunRequest:
@@ -45,5 +48,5 @@ def _again(run: dg.DagsterRun) -> dg.RunRequest:
         run_config=run.run_config,
         asset_selection=list(run.asset_selection) if run.asset_selection else None,
         partition_key=run.tags.get("dagster/partition"),
-        tags={"contacts/takes_up": run.run_id, **of_a_range},
+        tags={TAKES_UP_TAG: run.run_id, **of_a_range},
     )
