@@ -82,6 +82,15 @@ class Knowledge:
     taken_at: datetime
 
 
+FORMER = Knowledge(
+    suppressions=SUPPRESSIONS,
+    unsubscribed=UNSUBSCRIBED,
+    contacts=None,
+    taken_at=datetime.min.replace(tzinfo=UTC),
+)
+"""What was known before, of whatever time and account: good for work that is looked through again."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Freshness:
     """When a table was true as a whole; kept beside it, written after it, so that it never promises too much."""

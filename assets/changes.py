@@ -7,9 +7,10 @@ contact is written (`rules/payload`), who is withheld or gone (`withheld`, `gone
 
 import contextlib
 import json
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,13 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets import contacts, metadata, shown
-from assets.account import ACCOUNT, Knowledge, refresh_knowledge
+from assets.account import ACCOUNT, FORMER, PROMPT, Knowledge, refresh_knowledge
 from assets.delivery import evidence, ledger, refusals
 from assets.delivery.loop import WAIT_FOR_ACCOUNT_SECONDS
 from assets.delivery.settling import settle
 from assets.failures import told_to_dagster
 from assets.partitions import backfill_policy_of, file_of, partitions_of, partitions_of_run
-from assets.pending import Pending, pending_file
+from assets.pending import OutdatedError, Pending, pending_file
 from assets.people.gone import gone_from, told_people, unlist
 from assets.people.withheld import existing_people, withheld_from
 from assets.preparation import prepare
@@ -36,11 +37,12 @@ from assets.rules.sync import DayPartition, Sync
 from assets.steady import steady
 from assets.summary import WITHOUT_ADDRESS
 from resources.lake import Lake, ParquetSink
-from resources.mailtrap.client import MailtrapClient
+from resources.mailtrap.client import MailtrapClient, Meanwhile
 from resources.store.store import Store
 
 READ_BY_POSITION = ("accepted_contacts", "no_consent", "source_rows")
 """What a comparison reads more than once, and what must be of one piece."""
+_NO_MORE = object()
 
 
 class SyncConfig(dg.Config):
@@ -123,14 +125,14 @@ def look_for_pending(
         store=store,
         sync=sync,
         partitions=partitions,
-        knowledge=known_about(client, store, sync),
+        question=Question(client, store, sync),
         lists=prepare(client, sync, names=names_in_rows(store.lake, sync, partitions)),
         resend=resend,
         tables=store.lake,
     )
     return steady(
         store.journal,
-        lambda: search.find(run_id, requests=requests + client.usage_counts.requests - before),
+        lambda: search.find(run_id, requests=lambda: requests + client.usage_counts.requests - before),
         written=lambda: when_written(store.lake, sync, partitions=partitions),
     )
 
@@ -142,22 +144,66 @@ def when_written(lake: Lake, sync: Sync, *, partitions: Sequence[str]) -> dict[s
     return {path: -age for each in ages for path, age in each.items() if path in wanted}
 
 
-def known_about(client: MailtrapClient, store: Store, sync: Sync) -> Knowledge:
+def known_about(
+    client: MailtrapClient, store: Store, sync: Sync, *, meanwhile: Meanwhile | None = None
+) -> Knowledge:
     """Who is suppressed or unsubscribed, as of now; and, for the modes that ask, whom Mailtrap has."""
-    asks = sync.mode in ("insert", "update")
     return refresh_knowledge(
-        client, store.lake, store.journal, key=store.key, now=datetime.now(UTC), contacts=asks
+        client,
+        store.lake,
+        store.journal,
+        key=store.key,
+        now=datetime.now(UTC),
+        contacts=asks_for_everyone(sync),
+        patience=PROMPT if meanwhile is None else replace(PROMPT, meanwhile=meanwhile),
     )
+
+
+def asks_for_everyone(sync: Sync) -> bool:
+    """Whether it depends on whom Mailtrap has what a sync sends."""
+    return sync.mode in ("insert", "update")
+
+
+@dataclass(slots=True)
+class Question:
+    """What a search asks Mailtrap, once: a search that is done again goes by the same answer."""
+
+    client: MailtrapClient
+    store: Store
+    sync: Sync
+    answer: Knowledge | None = None
+
+    def ask(self, steps: Iterator[object]) -> Knowledge:
+        """The answer; while Mailtrap makes up its mind, steps of other work are taken."""
+        if self.answer is None:
+            self.answer = known_about(self.client, self.store, self.sync, meanwhile=taking(steps))
+        return self.answer
+
+
+def taking(steps: Iterator[object]) -> Meanwhile:
+    """What takes further steps for so many seconds, and a little longer where a step takes long."""
+
+    def take(seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and next(steps, _NO_MORE) is not _NO_MORE:
+            pass
+
+    return take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """A search for what is pending, by what is known now."""
+    """A search for what is pending, by what is known now.
+
+    While Mailtrap is asked, contacts are compared and written by what was known before. Nobody is kept who is withheld by
+    the answer: the comparison that counts is made after it, and where it judges differently of anybody who was looked
+    at, all is written anew.
+    """
 
     store: Store
     sync: Sync
     partitions: Sequence[str]
-    knowledge: Knowledge
+    question: Question
     lists: ListIds
     resend: bool = False
     tables: Lake
@@ -165,8 +211,13 @@ class Search:
     guarded: bool = True
     """Whether the guards stop it; a plan looks at them itself."""
 
-    def find(self, run_id: str, *, requests: int = 0) -> Found:
+    def find(self, run_id: str, *, requests: Callable[[], int] = lambda: 0) -> Found:
         """Compare the accepted contacts with the ledger, and keep what is pending."""
+        with contextlib.suppress(OutdatedError):
+            return self._found(run_id, requests)
+        return self._found(run_id, requests)  # by an answer that is there: nothing can be outdated
+
+    def _found(self, run_id: str, requests: Callable[[], int]) -> Found:
         counts = {each: contacts.counts_of(self.tables, self.sync, each) for each in self.partitions}
         if self.guarded:
             contacts.stop_at_guards(contacts.judge(self.sync, contacts.added(counts.values())))
@@ -177,18 +228,47 @@ class Search:
                 comparison.connect(stack.enter_context(self.store.lake.scratch()))
             )
             pending = self._pending(stack)
-            by_partition = {
-                name: counted(counts[name], changes) for name, changes in pending.compare(connection).items()
-            }
             with pending_file(self.tables, path) as sink:
-                pending.write(connection, sink)
+                tables = stack.enter_context(contextlib.closing(pending.tables(connection)))
+                knowledge = self.question.ask(self._ahead(stack, pending, tables, sink))
+                changes = self._compare(stack, pending, knowledge)
+                by_partition = {name: counted(counts[name], each) for name, each in changes.items()}
+                for table in tables:
+                    sink.write(table)
                 gone = self._gone(connection, pending, sink)
-                facts = {**moment, **self._facts(by_partition), "gone": dict(gone), "requests": requests}
+                facts = {**moment, **self._facts(by_partition), "gone": dict(gone), "requests": requests()}
                 sink.note("facts", json.dumps(facts, sort_keys=True))
                 rows = sink.rows
             if isinstance(self.sync.source.partition, DayPartition) and self.tables is self.store.lake:
                 _advance_dates(self.store, self.sync, pending, connection=connection)
         return Found(path, rows, by_partition, dict(gone))
+
+    def _ahead(
+        self,
+        stack: contextlib.ExitStack,
+        pending: Pending,
+        tables: Iterator[pa.Table],
+        sink: ParquetSink,
+    ) -> Iterator[None]:
+        """The same work by what was known before, step by step; nothing where it would be a mere guess."""
+        if not asks_for_everyone(self.sync):
+            self._compare(stack, pending, FORMER)
+            yield
+            for table in tables:
+                sink.write(table)
+                yield
+
+    def _compare(
+        self, stack: contextlib.ExitStack, pending: Pending, knowledge: Knowledge
+    ) -> dict[str, Counter[str]]:
+        """In a DuckDB of its own, whose memory is free for what follows when it is closed."""
+        store, sync = self.store, self.sync
+        withheld = withheld_from(
+            stack, store, sync, knowledge=knowledge, partitions=self.partitions, tables=self.tables
+        )
+        existing = existing_people(stack, store.lake, sync, knowledge=knowledge)
+        with store.lake.scratch() as folder, comparison.connect(folder) as connection:
+            return pending.compare(connection, withheld=withheld, existing=existing)
 
     def _moment(self) -> dict[str, Any]:
         """What the comparison stands on; when it moves on before sending, the answer is looked through again."""
@@ -202,20 +282,17 @@ class Search:
     def _pending(self, stack: contextlib.ExitStack) -> Pending:
         store, sync = self.store, self.sync
         bucket = ledger.bucket_of(sync, self.partitions)
+        accepted = {each: file_of(sync, "accepted_contacts", each) for each in self.partitions}
         return Pending(
             self.tables,
             sync,
             self.lists,
-            {each: file_of(sync, "accepted_contacts", each) for each in self.partitions},
+            accepted,
+            stack.enter_context(self.tables.all_local(list(accepted.values()))),
             stack.enter_context(ledger.told(store.journal, store.lake, sync.name, bucket=bucket)),
-            withheld_from(
-                stack, store, sync,
-                knowledge=self.knowledge, partitions=self.partitions, tables=self.tables,
-            ),
-            existing=existing_people(stack, store.lake, sync, knowledge=self.knowledge),
             refused=refusals.standing(stack, store.lake, sync.name, version=sync.version),
             resend=self.resend,
-        )  # fmt: skip
+        )
 
     def _gone(
         self, connection: duckdb.DuckDBPyConnection, pending: Pending, sink: ParquetSink

@@ -19,7 +19,7 @@ from assets.rules.export_layout import ExportFileError
 from resources.errors import GuardError, RefusedError, SettingsError, UnavailableError
 from resources.journal import Journal
 from resources.lake import Lake
-from resources.mailtrap.client import MailtrapClient
+from resources.mailtrap.client import MailtrapClient, Meanwhile
 from resources.mailtrap.downloads import DownloadError, DownloadExpiredError
 from resources.mailtrap.wire import ExportBusy, ExportRefused, ExportStarted
 
@@ -39,6 +39,14 @@ class Patience:
     resumed_at_most_seconds: float = RESUMED_AT_MOST_SECONDS
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
+    meanwhile: Meanwhile = lambda _: None
+    """Uses the time in which Mailtrap makes an export."""
+
+    def pause(self, seconds: float) -> None:
+        """Let so much time go by."""
+        until = self.clock() + seconds
+        self.meanwhile(seconds)
+        self.sleep(max(0.0, until - self.clock()))
 
 
 PATIENT = Patience()
@@ -96,7 +104,7 @@ class ExportJobs:
         account = str(self.client.account_id)
         with self.journal.lease(f"export:{account}", wait_seconds=self.patience.wait_seconds):
             ready = self._resumed(account, name) or self._started(filters, account, name)
-            export = self.client.wait_for_export(ready.id)
+            export = self.client.wait_for_export(ready.id, meanwhile=self.patience.meanwhile)
         return ready, export.url or ""
 
     def _resumed(self, account: str, name: str) -> Ready | None:
@@ -113,7 +121,7 @@ class ExportJobs:
 
     def _started(self, filters: Filters, account: str, name: str) -> Ready:
         """Ask until the slot is ours. After a lost answer the export may hold the slot: it is waited for like any."""
-        clock, sleep = self.patience.clock, self.patience.sleep
+        clock = self.patience.clock
         deadline, pause, lost = clock() + self.patience.wait_seconds, _FIRST_PAUSE_SECONDS, 0
         while True:
             asked_at = clock()
@@ -128,7 +136,7 @@ class ExportJobs:
             lost += not isinstance(outcome, ExportBusy)
             if lost > _LOST_ANSWERS_AT_MOST or clock() + pause > deadline:
                 raise _no_slot(self.patience.wait_seconds, lost=lost)
-            sleep(pause)
+            self.patience.pause(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
 
     @contextlib.contextmanager

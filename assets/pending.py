@@ -1,12 +1,12 @@
 """From a comparison to a file of pending contacts: which rows, in which order, as which JSON.
 
-Belongs here: reading accepted contacts in their order, keeping the pending ones, writing them with their JSON and with
-the counts of everybody else. Not here: what counts as pending (`rules/comparison`), and sending (`delivery`).
+Belongs here: reading accepted contacts in their order, keeping the pending ones, giving them with their JSON, and the
+counts of everybody else. Not here: what counts as pending (`rules/comparison`), and sending (`delivery`).
 """
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,6 @@ from assets.rules.comparison import Change, Told, Withheld
 from assets.rules.payload import ListIds
 from assets.rules.side_by_side import side_by_side
 from assets.rules.sync import Sync
-from resources import memory
 from resources.lake import QUICK, Lake, ParquetSink
 
 PENDING_SCHEMA = pa.schema(
@@ -48,6 +47,10 @@ PENDING_CODES = (Change.new, Change.changed)
 SEPARATOR = "\x1f"
 
 
+class OutdatedError(Exception):
+    """Rows were given out that a later comparison judges otherwise."""
+
+
 def pending_file(
     lake: Lake, path: str, *, schema: pa.Schema = PENDING_SCHEMA, metadata: Mapping[str, str] | None = None
 ) -> contextlib.AbstractContextManager[ParquetSink]:
@@ -72,85 +75,122 @@ class Pending:
     lists: ListIds
     accepted: Mapping[str, str]
     """Partition to the path of its accepted contacts, oldest first."""
+    files: Sequence[Path]
+    """The same as local files."""
     told: Told
-    withheld: Withheld
-    existing: Path | None = None
+    withheld: Withheld = field(default_factory=Withheld)
     refused: Path | None = None
     resend: bool = False
+    _known: tuple[object, ...] = ()
+    """By what the comparison was made, as far as it can change."""
     _codes: dict[str, np.ndarray] = field(default_factory=dict)
+    _counts: dict[str, Counter[Change]] = field(default_factory=dict)
+    _given: dict[str, int] = field(default_factory=dict)
+    """How many accepted contacts were looked at for writing."""
     _leaving: dict[str, tuple[np.ndarray, pa.Array]] = field(default_factory=dict)
 
-    def compare(self, connection: duckdb.DuckDBPyConnection) -> dict[str, Counter[str]]:
-        """Put the question; remember one byte per accepted contact."""
-        partitions = list(self.accepted)
-        self._codes = {name: np.zeros(self.lake.rows(path), np.uint8) for name, path in self.accepted.items()}
-        with contextlib.ExitStack() as stack:
-            files = [stack.enter_context(self.lake.local(self.accepted[name])) for name in partitions]
-            answers = comparison.compare(
-                connection,
-                files,
-                told=self.told,
-                withheld=self.withheld,
-                mode=self.sync.mode,
-                existing=self.existing,
-                refused=self.refused,
-                resend=self.resend,
-            )
-            for batch in answers:
-                self._note(batch, partitions)
-            leaving = self._leavers(connection, files)
-            self._leaving = dict(zip(partitions, leaving, strict=True))
-        memory.empty(connection)  # what follows needs none of it
-        return {name: _count(codes) for name, codes in self._codes.items()}
+    def compare(
+        self, connection: duckdb.DuckDBPyConnection, *, withheld: Withheld, existing: Path | None = None
+    ) -> dict[str, Counter[str]]:
+        """Put the question; remember one byte per accepted contact.
 
-    def write(self, connection: duckdb.DuckDBPyConnection, sink: ParquetSink) -> None:
+        It can be put again when more is known of who is withheld: also while rows are being given out, as long as none
+        of those that were is judged otherwise now.
+        """
+        known = (existing, *comparison.digest(connection, withheld))
+        if known != self._known:
+            self._compare(connection, withheld, existing)
+            self._known = known
+        self.withheld = withheld
+        return {
+            name: Counter({each.name: count for each, count in sorted(counts.items())})
+            for name, counts in self._counts.items()
+        }
+
+    def tables(self, connection: duckdb.DuckDBPyConnection) -> Generator[pa.Table, None, None]:
         """The pending contacts in the order of the accepted ones, so that equal input gives equal payloads."""
-        for partition, path in self.accepted.items():
-            pending = self._rows_where(path, np.isin(self._codes[partition], PENDING_CODES))
-            written = side_by_side(
-                lambda batch, here=partition: self._written(connection.cursor(), *batch, partition=here),  # type: ignore[misc]
-                pending,
+        for partition in self.accepted:
+            yield from side_by_side(
+                lambda rows, here=partition: self._written(connection.cursor(), rows, partition=here),  # type: ignore[misc]
+                self._rows_of(partition, PENDING_CODES, noting=self._given),
             )
-            for table in written:
-                sink.write(table)
 
     def newer_unchanged(self) -> Iterator[tuple[str, pa.Table]]:
         """The contacts whose values Mailtrap has, but whose date has moved on."""
-        for partition, path in self.accepted.items():
-            mask = self._codes[partition] == Change.newer_unchanged
-            columns = [
-                "_address_hash",
-                "_fingerprint",
-                "_as_of",
-                *(["_lists"] if self.sync.lists.from_column else []),
-            ]
-            for contacts, _ in self._rows_where(path, mask, columns):
-                yield partition, contacts.append_column("list_ids", self._wanted(contacts))
+        columns = [
+            *("_address_hash", "_fingerprint", "_as_of"),
+            *(["_lists"] if self.sync.lists.from_column else []),
+        ]
+        for partition in self.accepted:
+            for rows in self._rows_of(partition, (Change.newer_unchanged,), columns):
+                yield partition, rows.contacts.append_column("list_ids", self._wanted(rows.contacts))
+
+    def _compare(
+        self, connection: duckdb.DuckDBPyConnection, withheld: Withheld, existing: Path | None
+    ) -> None:
+        former = {name: self._pending_among(name, rows) for name, rows in self._given.items()}
+        for name, path in self.accepted.items():
+            self._codes.setdefault(name, np.zeros(self.lake.rows(path), np.uint8))
+            self._counts[name] = Counter()
+        answers = comparison.compare(
+            connection,
+            self.files,
+            told=self.told,
+            withheld=withheld,
+            mode=self.sync.mode,
+            existing=existing,
+            refused=self.refused,
+            resend=self.resend,
+        )
+        for batch in answers:
+            self._note(batch, list(self.accepted))
+        for name, codes in former.items():
+            if not np.array_equal(codes, self._pending_among(name, len(codes))):
+                raise OutdatedError
+        if not self._leaving:
+            self._leaving = dict(zip(self.accepted, self._leavers(connection), strict=True))
 
     def _note(self, batch: pa.RecordBatch, partitions: Sequence[str]) -> None:
         files, rows, changes = (batch.column(place).to_numpy() for place in range(3))
         for number in np.unique(files):
-            here = files == number
-            self._codes[partitions[int(number)]][rows[here]] = changes[here]
+            here, name = files == number, partitions[int(number)]
+            self._codes[name][rows[here]] = changes[here]
+            found = np.bincount(changes[here])
+            self._counts[name].update(
+                {Change(code): int(found[code]) for code in np.flatnonzero(found).tolist()}
+            )
 
-    def _rows_where(
-        self, path: str, mask: np.ndarray, columns: Sequence[str] | None = None
-    ) -> Iterator[tuple[pa.Table, np.ndarray]]:
-        """The rows that a mask keeps, in batches, with their positions in the file."""
-        if not mask.any():
+    def _pending_among(self, partition: str, rows: int) -> np.ndarray:
+        """What is pending of the first rows of a partition, and how; 0: it is not."""
+        codes = self._codes[partition][:rows]
+        return np.where(np.isin(codes, PENDING_CODES), codes, 0)
+
+    def _rows_of(
+        self,
+        partition: str,
+        wanted: Sequence[Change],
+        columns: Sequence[str] | None = None,
+        *,
+        noting: dict[str, int] | None = None,
+    ) -> Iterator["_Rows"]:
+        """The rows of which the comparison says so, in batches; `noting` how many rows have been looked at for it."""
+        noting, all_codes, first = {} if noting is None else noting, self._codes[partition], 0
+        if not any(self._counts[partition][each] for each in wanted):
+            noting[partition] = len(all_codes)
             return
-        first = 0
-        for batch in self.lake.read(path, columns):
-            kept = np.flatnonzero(mask[first : first + batch.num_rows])
+        for batch in self.lake.read(self.accepted[partition], columns):
+            codes = all_codes[first : first + batch.num_rows]
+            kept = np.flatnonzero(np.isin(codes, wanted))
+            noting[partition] = first + batch.num_rows
             if len(kept):
                 table = pa.Table.from_batches([batch])
-                yield table if len(kept) == batch.num_rows else table.take(kept), kept + first
+                contacts = table if len(kept) == batch.num_rows else table.take(kept)
+                yield _Rows(contacts, kept + first, codes[kept])
             first += batch.num_rows
 
-    def _written(
-        self, connection: duckdb.DuckDBPyConnection, contacts: pa.Table, rows: np.ndarray, *, partition: str
-    ) -> pa.Table:
-        is_change = (self._codes[partition][rows] == Change.changed).astype(np.int8)
+    def _written(self, connection: duckdb.DuckDBPyConnection, found: "_Rows", *, partition: str) -> pa.Table:
+        contacts, rows = found.contacts, found.places
+        is_change = (found.changes == Change.changed).astype(np.int8)
         table = {
             "address_hash": contacts["_address_hash"],
             "email": contacts["email"],
@@ -184,10 +224,9 @@ class Pending:
             pc.fill_null(encoded.indices, len(ids))
         )
 
-    def _leavers(
-        self, connection: duckdb.DuckDBPyConnection, files: Sequence[Path]
-    ) -> list[tuple[np.ndarray, pa.Array]]:
+    def _leavers(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[np.ndarray, pa.Array]]:
         """Per file: positions of contacts that this sync put into lists where they belong no more, and those lists."""
+        files = self.files
         if not self._may_leave_lists(connection):
             return [(np.array([], np.int64), pa.array([], pa.list_(pa.int64())))] * len(files)
         wanted = payload.included_sql(self.sync, self.lists)
@@ -227,9 +266,13 @@ class Pending:
         return lists.take(pa.array(places, mask=~hit))
 
 
-def _count(codes: np.ndarray) -> Counter[str]:
-    found = np.bincount(codes, minlength=max(Change) + 1)
-    return Counter({change.name: int(found[change]) for change in Change if found[change]})
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Accepted contacts, where they are in their file, and what the comparison says about them."""
+
+    contacts: pa.Table
+    places: np.ndarray
+    changes: np.ndarray
 
 
 def same_lists(ids: Sequence[int], rows: int) -> pa.Array:

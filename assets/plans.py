@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.changes import Found, Search, known_about, names_in_rows
+from assets.changes import Found, Question, Search, names_in_rows
 from assets.delivery import ledger
 from assets.delivery.settling import settle
 from assets.partitions import file_of
@@ -75,7 +75,7 @@ def foresee(
         store=store,
         sync=sync,
         partitions=partitions,
-        knowledge=known_about(client, store, sync),
+        question=Question(client, store, sync),
         lists=ids,
         resend=resend,
         tables=tables,

@@ -138,6 +138,17 @@ def compare(
     yield from connection.sql(query).to_arrow_reader(100_000)
 
 
+def digest(connection: duckdb.DuckDBPyConnection, withheld: Withheld) -> tuple[object, ...]:
+    """Differs when other people are withheld, or for another reason, however the files are written."""
+    query = f"""
+        select count(*), sum(hash(address_hash, change, as_of)) from (
+            select address_hash, change, null::timestamptz as as_of from ({_withheld(withheld)})
+            union all select address_hash, {Change.no_consent:d}, as_of from ({_newest_no(withheld.no_consent)}))
+    """
+    [found] = connection.sql(query).fetchall()
+    return tuple(found)
+
+
 def still_refused(
     connection: duckdb.DuckDBPyConnection, former: Path, *, accepted: Sequence[Path], offered: Path
 ) -> pa.Table:

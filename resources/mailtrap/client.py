@@ -32,6 +32,8 @@ from resources.settings import Auth
 
 T = TypeVar("T")
 J = TypeVar("J", bound=polls.Job)
+Meanwhile = Callable[[float], object]
+"""Does something useful for at most so many seconds, or nothing."""
 DEFAULT_URL = "https://mailtrap.io"
 # Where Mailtrap puts exports: buckets of its own at S3 (seen: mailsend-us-mailtrap-tmp-uploads.s3.amazonaws.com).
 DEFAULT_DOWNLOAD_HOSTS = (
@@ -343,9 +345,17 @@ class MailtrapClient:
 
         return self._find(Request("GET", self._paths.exports(export_id)), read, "read an export", lane=lane)
 
-    def wait_for_export(self, export_id: int, *, plan: polls.PollPlan | None = None) -> wire.Export:
-        """Poll one export until its file can be fetched; `UnfinishedError` after the deadline."""
-        found = self._wait(lambda: self.get_export(export_id), rows=0, plan=plan, what=f"Export {export_id}")
+    def wait_for_export(
+        self, export_id: int, *, plan: polls.PollPlan | None = None, meanwhile: Meanwhile | None = None
+    ) -> wire.Export:
+        """Poll one export until its file can be fetched; `UnfinishedError` after the deadline.
+
+        Before each poll `meanwhile` may use the time until then; what it leaves is slept through.
+        """
+        what = f"Export {export_id}"
+        found = self._wait(
+            lambda: self.get_export(export_id), rows=0, plan=plan, what=what, meanwhile=meanwhile
+        )
         if found.failed:
             raise UnavailableError(
                 f"Mailtrap gave up on export {export_id}.",
@@ -526,14 +536,25 @@ class MailtrapClient:
             self._budget.close(_overfull(windows, result.headers), retry_after=asked)
         return result
 
-    def _wait(self, look: Callable[[], J | None], *, rows: int, plan: polls.PollPlan | None, what: str) -> J:
+    def _wait(
+        self,
+        look: Callable[[], J | None],
+        *,
+        rows: int,
+        plan: polls.PollPlan | None,
+        what: str,
+        meanwhile: Meanwhile | None = None,
+    ) -> J:
         """Poll one job to its end."""
         plan = plan or polls.PollPlan.of(self.settings)
         started, count = self._monotonic(), 0
         while True:
             waited = self._monotonic() - started
             pause = plan.next_poll_seconds(rows=rows, waited_seconds=waited, polls=count)
-            self._sleep(max(0.0, min(pause, plan.deadline_seconds - waited)))
+            pause = max(0.0, min(pause, plan.deadline_seconds - waited))
+            if meanwhile is not None:
+                meanwhile(pause)
+            self._sleep(max(0.0, started + waited + pause - self._monotonic()))
             job, count = look(), count + 1
             waited = self._monotonic() - started
             verdict = plan.verdict(job, waited_seconds=waited)

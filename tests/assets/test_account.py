@@ -237,3 +237,11 @@ def test_the_tables_of_the_account_are_assets(world: World) -> None:
     }
     assert counts == {"lists": 0, "fields": 2, "suppressions": 1, "unsubscribed": 2}
     assert "@example.com" not in "".join(str(each) for each in ran.all_events)
+
+
+def test_all_waiting_can_be_used(world: World) -> None:
+    """For the account's one slot, and for the export itself."""
+    clock, offered = world.mailtrap.clock, []
+    world.mailtrap.faults.add({"action": {"do": "export_busy"}, "match": {"path": "/contacts/exports$"}})
+    refresh(world, patience=Patience(clock=clock.time, sleep=clock.sleep, meanwhile=offered.append))
+    assert offered[:2] == [2.0, 1.0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from assets.changes import Search, known_about
+from assets.changes import Question, Search
 from assets.contacts import screen
 from assets.departures import depart
 from assets.imports import send_pending
@@ -88,7 +88,7 @@ def test_what_was_promised_is_what_happens(world: World) -> None:
         store=world.store,
         sync=world.sync,
         partitions=[WHOLE],
-        knowledge=known_about(world.client, world.store, world.sync),
+        question=Question(world.client, world.store, world.sync),
         lists=prepare(world.client, world.sync),
         tables=world.store.lake,
     ).find("r")

@@ -135,8 +135,8 @@ def test_a_screening_that_comes_in_between_is_seen(world: World, monkeypatch: py
     screened_whole(world, people(5))
     compare, others = Pending.compare, [people(7)]
 
-    def meanwhile(self: Pending, connection: Any) -> Any:
-        found = compare(self, connection)
+    def meanwhile(self: Pending, connection: Any, **known: Any) -> Any:
+        found = compare(self, connection, **known)
         if others:
             screened_whole(world, others.pop())
         return found

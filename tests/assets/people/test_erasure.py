@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from assets.account import refresh_knowledge
-from assets.changes import Search, known_about
+from assets.changes import Question, Search
 from assets.contacts import screen
 from assets.delivery import refusals
 from assets.exports import take_export
@@ -241,7 +241,7 @@ def test_pending_contacts_that_wait_to_be_sent_lose_them_too(world: World) -> No
         sink.write(pa.Table.from_pylist(rows, ROWS))
     screen(store.lake, sync, partition=WHOLE, key=store.key, now=datetime(2026, 6, 1, tzinfo=UTC))
     Search(
-        store=store, sync=sync, partitions=[WHOLE], knowledge=known_about(world.client, store, sync),
+        store=store, sync=sync, partitions=[WHOLE], question=Question(world.client, store, sync),
         lists=prepare(world.client, sync), tables=store.lake,
     ).find("late")  # fmt: skip
     erased(world, *VICTIMS)

@@ -14,7 +14,7 @@ import pytest
 
 from assets import contacts, departures, events, requests
 from assets.account import PROMPT
-from assets.changes import Search, known_about
+from assets.changes import Question, Search
 from assets.delivery.settling import settle
 from assets.drift import find_drift
 from assets.exports import take_export
@@ -104,9 +104,9 @@ class History:
             warehouse.close()
             departures.depart(client, store, BY_DAY, partitions=days, run_id=run_id)
             settle(client, store)
-            knowledge, lists = known_about(client, store, BY_DAY), prepare(client, BY_DAY)
+            question, lists = Question(client, store, BY_DAY), prepare(client, BY_DAY)
             Search(
-                store=store, sync=BY_DAY, partitions=days, knowledge=knowledge, lists=lists, resend=resend,
+                store=store, sync=BY_DAY, partitions=days, question=question, lists=lists, resend=resend,
                 tables=store.lake,
             ).find(run_id)  # fmt: skip
             if not send:

@@ -610,6 +610,26 @@ def test_an_export_is_done_only_with_a_file() -> None:
         waiting(job("failed")).wait_for_export(7)
 
 
+def test_the_time_until_an_export_is_asked_about_can_be_used() -> None:
+    """Whoever uses it is told how much there is; what they leave is slept through, and no poll comes sooner."""
+    url, offered, polled = "https://bucket.s3.amazonaws.com/x.csv.gz", [], []
+    client = waiting(job("created"), job("finished", url=url))
+    look, clock = client.get_export, client._monotonic
+
+    def seen(export_id: int) -> wire.Export:
+        polled.append(clock())
+        return look(export_id)
+
+    def use(seconds: float) -> None:
+        offered.append(seconds)
+        client._sleep(seconds / 4 if len(offered) == 1 else 3 * seconds)
+
+    client.get_export = seen  # type: ignore[method-assign]
+    client.wait_for_export(7, meanwhile=use)
+    assert offered == [1.0, 0.5]
+    assert polled == [1.0, 2.5]  # the second time it took longer than there was
+
+
 # ── suppressions, accounts ─────────────────────────────────────────────────────────────────────────────────────
 
 
