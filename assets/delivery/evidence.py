@@ -24,7 +24,7 @@ SCHEMA = pa.schema(
         ("told_at", pa.timestamp("us", tz="UTC")),
     ]
 )
-REPEATED = ("consent_evidence", "partition", "change")
+REPEATED = ("consent_evidence", "partition", "change", "import_id", "told_at")
 PENDING_COLUMNS = [
     *("address_hash", "email", "fingerprint", "as_of", "partition", "change", "source_key", "list_ids"),
     *("consent_at", "consent_evidence"),

@@ -27,6 +27,7 @@ SHARE_OF_BASE = 0.1
 ROWS_WORTH_A_FILE = 10_000
 """So many rows cost more to read than it costs to open their file."""
 UNLISTED_FOR_SECONDS = 6 * 3600.0
+REPEATED = ("partition", "import_id")
 MERGED, SINGLE = "base", "part"
 
 
@@ -68,7 +69,7 @@ def write_part(
     Nobody is in two parts of one delivery: their names say so, so that a first one can be a base as it is.
     """
     path = _file(sync, f"{SINGLE}-{delivery}" if delivery else SINGLE, bucket)
-    with lake.writer(path, TOLD_SCHEMA, dictionary=["partition"]) as sink:
+    with lake.writer(path, TOLD_SCHEMA, dictionary=REPEATED) as sink:
         sink.write(rows.select(TOLD_SCHEMA.names).cast(TOLD_SCHEMA))
     return path
 
@@ -96,7 +97,7 @@ def merge(journal: Journal, lake: Lake, sync: str, *, lease: Lease, bucket: str 
         _read(lake, parts) as found,
         lake.scratch() as folder,
         comparison.connect(folder) as connection,
-        lake.writer(path, TOLD_SCHEMA, dictionary=["partition"]) as sink,
+        lake.writer(path, TOLD_SCHEMA, dictionary=REPEATED) as sink,
     ):
         query = f"select * from ({comparison.told_sql(found)}) where {where}"
         for batch in connection.sql(query).to_arrow_reader(200_000):

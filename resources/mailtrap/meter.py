@@ -297,8 +297,9 @@ class _Turn:
     def _places(self) -> Mapping[str, Occupancy]:
         names = [window.name for window in self.windows]
         free_at: dict[str, list[float]] = {name: [] for name in names}
-        for row in self.connection.execute(sa.select(_places).where(_places.c.window.in_(names))):
-            free_at[row.window].append(row.free_at)
+        places = sa.select(_places.c.window, _places.c.free_at).where(_places.c.window.in_(names))
+        for window, until in self.connection.execute(places):
+            free_at[window].append(until)
         closed = {
             row.name: row.closed_until
             for row in self.connection.execute(sa.select(_windows).where(_windows.c.name.in_(names)))
