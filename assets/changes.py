@@ -36,13 +36,15 @@ from assets.rules.payload import ListIds
 from assets.rules.sync import DayPartition, Sync
 from assets.steady import steady
 from assets.summary import WITHOUT_ADDRESS
+from resources.errors import LakeError
 from resources.lake import Lake, ParquetSink
 from resources.mailtrap.client import MailtrapClient, Meanwhile
 from resources.store.store import Store
 
 READ_BY_POSITION = ("accepted_contacts", "no_consent", "source_rows")
 """What a comparison reads more than once, and what must be of one piece."""
-_NO_MORE = object()
+COMPARED_AHEAD_AT_MOST = 10_000_000
+"""So many contacts are compared in about a second, in which Mailtrap would be waited for."""
 
 
 class SyncConfig(dg.Config):
@@ -173,19 +175,19 @@ class Question:
     sync: Sync
     answer: Knowledge | None = None
 
-    def ask(self, steps: Iterator[object]) -> Knowledge:
+    def ask(self, steps: Iterator[bool]) -> Knowledge:
         """The answer; while Mailtrap makes up its mind, steps of other work are taken."""
         if self.answer is None:
             self.answer = known_about(self.client, self.store, self.sync, meanwhile=taking(steps))
         return self.answer
 
 
-def taking(steps: Iterator[object]) -> Meanwhile:
+def taking(steps: Iterator[bool]) -> Meanwhile:
     """What takes further steps for so many seconds, and a little longer where a step takes long."""
 
     def take(seconds: float) -> None:
         until = time.monotonic() + seconds
-        while time.monotonic() < until and next(steps, _NO_MORE) is not _NO_MORE:
+        while time.monotonic() < until and next(steps, False):
             pass
 
     return take
@@ -195,9 +197,8 @@ def taking(steps: Iterator[object]) -> Meanwhile:
 class Search:
     """A search for what is pending, by what is known now.
 
-    While Mailtrap is asked, contacts are compared and written by what was known before. Nobody is kept who is withheld by
-    the answer: the comparison that counts is made after it, and where it judges differently of anybody who was looked
-    at, all is written anew.
+    While Mailtrap is asked, contacts are compared and written by what was known before. The answer decides: where others
+    are withheld by it they are compared again, and where anybody who was looked at is judged otherwise, all is written anew.
     """
 
     store: Store
@@ -230,7 +231,10 @@ class Search:
             pending = self._pending(stack)
             with pending_file(self.tables, path) as sink:
                 tables = stack.enter_context(contextlib.closing(pending.tables(connection)))
-                knowledge = self.question.ask(self._ahead(stack, pending, tables, sink))
+                accepted = sum(each.get("accepted", 0) for each in counts.values())
+                is_worth_it = accepted <= COMPARED_AHEAD_AT_MOST and not asks_for_everyone(self.sync)
+                ahead = self._ahead(pending, tables, sink) if is_worth_it else iter(())
+                knowledge = self.question.ask(ahead)
                 changes = self._compare(stack, pending, knowledge)
                 by_partition = {name: counted(counts[name], each) for name, each in changes.items()}
                 for table in tables:
@@ -243,20 +247,17 @@ class Search:
                 _advance_dates(self.store, self.sync, pending, connection=connection)
         return Found(path, rows, by_partition, dict(gone))
 
-    def _ahead(
-        self,
-        stack: contextlib.ExitStack,
-        pending: Pending,
-        tables: Iterator[pa.Table],
-        sink: ParquetSink,
-    ) -> Iterator[None]:
-        """The same work by what was known before, step by step; nothing where it would be a mere guess."""
-        if not asks_for_everyone(self.sync):
-            self._compare(stack, pending, FORMER)
-            yield
-            for table in tables:
-                sink.write(table)
-                yield
+    def _ahead(self, pending: Pending, tables: Iterator[pa.Table], sink: ParquetSink) -> Iterator[bool]:
+        """The same work by what was known before, step by step; nothing where that cannot be read."""
+        with contextlib.ExitStack() as stack:
+            try:
+                self._compare(stack, pending, FORMER)
+            except (duckdb.Error, LakeError):
+                return
+        yield True
+        for table in tables:
+            sink.write(table)
+            yield True
 
     def _compare(
         self, stack: contextlib.ExitStack, pending: Pending, knowledge: Knowledge
@@ -266,7 +267,7 @@ class Search:
         withheld = withheld_from(
             stack, store, sync, knowledge=knowledge, partitions=self.partitions, tables=self.tables
         )
-        existing = existing_people(stack, store.lake, sync, knowledge=knowledge)
+        existing = existing_people(stack, store.lake, knowledge=knowledge)
         with store.lake.scratch() as folder, comparison.connect(folder) as connection:
             return pending.compare(connection, withheld=withheld, existing=existing)
 

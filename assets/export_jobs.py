@@ -46,7 +46,7 @@ class Patience:
         """Let so much time go by."""
         until = self.clock() + seconds
         self.meanwhile(seconds)
-        self.sleep(max(0.0, until - self.clock()))
+        self.sleep(max(0.0, min(seconds, until - self.clock())))
 
 
 PATIENT = Patience()

@@ -78,9 +78,10 @@ class Pending:
     files: Sequence[Path]
     """The same as local files."""
     told: Told
-    withheld: Withheld = field(default_factory=Withheld)
     refused: Path | None = None
     resend: bool = False
+    withheld: Withheld = field(default_factory=Withheld, init=False)
+    """As of the last comparison."""
     _known: tuple[object, ...] = ()
     """By what the comparison was made, as far as it can change."""
     _codes: dict[str, np.ndarray] = field(default_factory=dict)
@@ -94,10 +95,10 @@ class Pending:
     ) -> dict[str, Counter[str]]:
         """Put the question; remember one byte per accepted contact.
 
-        It can be put again when more is known of who is withheld: also while rows are being given out, as long as none
-        of those that were is judged otherwise now.
+        It can be put again when others are known to be withheld, also while rows are being given out. `OutdatedError`
+        when one of those that were looked at is judged otherwise now: then nothing of this is of use.
         """
-        known = (existing, *comparison.digest(connection, withheld))
+        known = comparison.digest(connection, withheld)
         if known != self._known:
             self._compare(connection, withheld, existing)
             self._known = known
@@ -130,7 +131,8 @@ class Pending:
     ) -> None:
         former = {name: self._pending_among(name, rows) for name, rows in self._given.items()}
         for name, path in self.accepted.items():
-            self._codes.setdefault(name, np.zeros(self.lake.rows(path), np.uint8))
+            if name not in self._codes:
+                self._codes[name] = np.zeros(self.lake.rows(path), np.uint8)
             self._counts[name] = Counter()
         answers = comparison.compare(
             connection,
@@ -163,7 +165,7 @@ class Pending:
     def _pending_among(self, partition: str, rows: int) -> np.ndarray:
         """What is pending of the first rows of a partition, and how; 0: it is not."""
         codes = self._codes[partition][:rows]
-        return np.where(np.isin(codes, PENDING_CODES), codes, 0)
+        return np.where(codes >= min(PENDING_CODES), codes, np.uint8(0))  # they are the highest
 
     def _rows_of(
         self,

@@ -277,8 +277,11 @@ class Lake:
 
     def _fetch(self, path: str, target: Path) -> Path:
         handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with self._open(path) as content, os.fdopen(handle, "wb") as stream:
-            shutil.copyfileobj(content, stream, 8 << 20)
+        try:
+            with self._open(path) as content, os.fdopen(handle, "wb") as stream:
+                shutil.copyfileobj(content, stream, 8 << 20)
+        except OSError as error:
+            raise _unreadable(path, error) from None
         return target
 
     @contextlib.contextmanager

@@ -102,18 +102,17 @@ def merge(journal: Journal, lake: Lake, sync: str, *, lease: Lease, bucket: str 
         query = f"select * from ({comparison.told_sql(found)}) where {where}"
         for batch in connection.sql(query).to_arrow_reader(200_000):
             sink.write(batch)
-    rows = sink.rows
-    journal.replace_ledger_parts(sync, parts, path=path, rows=rows, lease=lease)
-    _sweep(journal, lake, sync)
+    _sweep(journal, lake, sync, but=path)  # what is replaced now stays until the next merge
+    journal.replace_ledger_parts(sync, parts, path=path, rows=sink.rows, lease=lease)
     return True
 
 
-def _sweep(journal: Journal, lake: Lake, sync: str) -> None:
+def _sweep(journal: Journal, lake: Lake, sync: str, *, but: str) -> None:
     """Remove files that the journal does not list: merged ones, and those of runs that died before they counted.
 
-    Not at once: a run beside this one may be reading what was listed a moment ago.
+    Not at once: a run beside this one may be reading what was listed a moment ago, or be about to list its own.
     """
-    listed = {part.path for part in journal.ledger_parts(sync)}
+    listed = {part.path for part in journal.ledger_parts(sync)} | {but}
     for path, age_seconds in lake.ages(f"{sync}/ledger", now=time.time()).items():
         if path not in listed and age_seconds > UNLISTED_FOR_SECONDS:
             lake.delete(path)

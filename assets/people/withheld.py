@@ -29,8 +29,8 @@ def withheld_from(
 ) -> Withheld:
     """Who must not be written to, as local files."""
 
-    def local(paths: Sequence[str | None], lake: Lake = store.lake) -> tuple[Path, ...]:
-        return tuple(stack.enter_context(lake.local(path)) for path in paths if path and lake.exists(path))
+    def local(paths: Sequence[str], lake: Lake = store.lake) -> tuple[Path, ...]:
+        return stack.enter_context(lake.all_local([path for path in paths if lake.exists(path)]))
 
     days: tuple[Path, ...] = ()
     if isinstance(sync.source.partition, DayPartition):
@@ -55,11 +55,9 @@ def withheld_from(
     )
 
 
-def existing_people(
-    stack: contextlib.ExitStack, lake: Lake, sync: Sync, *, knowledge: Knowledge
-) -> Path | None:
-    """The people Mailtrap has, where the mode asks for it."""
-    if sync.mode not in ("insert", "update") or knowledge.contacts is None:
+def existing_people(stack: contextlib.ExitStack, lake: Lake, *, knowledge: Knowledge) -> Path | None:
+    """The people Mailtrap has, where it was asked for them."""
+    if knowledge.contacts is None:
         return None
     return stack.enter_context(lake.local(knowledge.contacts))
 

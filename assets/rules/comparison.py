@@ -18,7 +18,7 @@ from assets.rules.sync import Mode
 
 
 class Change(IntEnum):
-    """What a comparison says about one accepted contact; the first that applies, from the top."""
+    """What a comparison says about one accepted contact; the first that applies, from the top. The last are pending."""
 
     erased = 1
     suppressed = 2

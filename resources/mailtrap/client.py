@@ -33,7 +33,7 @@ from resources.settings import Auth
 T = TypeVar("T")
 J = TypeVar("J", bound=polls.Job)
 Meanwhile = Callable[[float], object]
-"""Does something useful for at most so many seconds, or nothing."""
+"""Does something useful for about so many seconds, or nothing."""
 DEFAULT_URL = "https://mailtrap.io"
 # Where Mailtrap puts exports: buckets of its own at S3 (seen: mailsend-us-mailtrap-tmp-uploads.s3.amazonaws.com).
 DEFAULT_DOWNLOAD_HOSTS = (

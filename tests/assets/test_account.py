@@ -239,7 +239,7 @@ def test_the_tables_of_the_account_are_assets(world: World) -> None:
     assert "@example.com" not in "".join(str(each) for each in ran.all_events)
 
 
-def test_all_waiting_can_be_used(world: World) -> None:
+def test_waiting_for_mailtrap_can_be_used(world: World) -> None:
     """For the account's one slot, and for the export itself."""
     clock, offered = world.mailtrap.clock, []
     world.mailtrap.faults.add({"action": {"do": "export_busy"}, "match": {"path": "/contacts/exports$"}})

@@ -20,8 +20,9 @@ from assets.partitions import WHOLE, file_of
 from assets.preparation import prepare
 from assets.rules import comparison
 from assets.rules.side_by_side import side_by_side
+from assets.rules.sync import DayPartition
 from resources.errors import UnavailableError
-from tests.assets.world import ROWS, World, people
+from tests.assets.world import ROWS, Row, World, people
 
 ADDRESSES = [row["email"] for row in people(12)]
 AWAY = ADDRESSES[9:]
@@ -51,27 +52,34 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made = World(tmp_path)
     made.mailtrap.seed({"lists": ["Newsletter"], "contacts": [{"email": each} for each in ADDRESSES]})
     made.mailtrap.unsubscribe(*AWAY)
-    lake, sync = made.store.lake, made.sync
-    with lake.writer(file_of(sync, "source_rows", WHOLE), ROWS) as sink:
-        sink.write(pa.Table.from_pylist(people(12), ROWS))
-    screen(lake, sync, partition=WHOLE, key=made.store.key, now=datetime(2026, 6, 1, tzinfo=UTC))
-    path = file_of(sync, "accepted_contacts", WHOLE)
-    accepted, facts = pa.Table.from_batches(lake.read(path)), lake.metadata(path)
-    with lake.writer(path, accepted.schema, rows_per_group=3, metadata=facts) as sink:
-        sink.write(accepted)
-    known_about(made.client, made.store, sync)
+    screened(made, people(12), WHOLE)
+    known_about(made.client, made.store, made.sync)
     monkeypatch.setattr(pending, "side_by_side", partial(side_by_side, threads=1))
     made.mailtrap.advance(60)
     yield made
     made.close()
 
 
-def searched(world: World, run_id: str, question: Question) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def screened(world: World, rows: list[Row], partition: str) -> None:
+    """Accepted contacts in batches of three."""
+    lake, sync = world.store.lake, world.sync
+    with lake.writer(file_of(sync, "source_rows", partition), ROWS) as sink:
+        sink.write(pa.Table.from_pylist(rows, ROWS))
+    screen(lake, sync, partition=partition, key=world.store.key, now=datetime(2026, 6, 1, tzinfo=UTC))
+    path = file_of(sync, "accepted_contacts", partition)
+    accepted, facts = pa.Table.from_batches(lake.read(path)), lake.metadata(path)
+    with lake.writer(path, accepted.schema, rows_per_group=3, metadata=facts) as sink:
+        sink.write(accepted)
+
+
+def searched(
+    world: World, run_id: str, question: Question, *partitions: str
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The pending contacts and what is noted about them."""
     search = Search(
         store=world.store,
         sync=world.sync,
-        partitions=[WHOLE],
+        partitions=partitions or [WHOLE],
         question=question,
         lists=prepare(world.client, world.sync),
         tables=world.store.lake,
@@ -189,6 +197,40 @@ def test_nothing_is_guessed_where_it_depends_on_whom_mailtrap_has(
     made = counting_comparisons(monkeypatch)
     rows, _ = searched(world, "run", Question(world.client, world.store, world.sync))
     assert len(made) == 1 and len(rows) == (0 if mode == "insert" else 9)
+
+
+def test_nothing_is_done_ahead_of_a_large_comparison(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To compare twice would take longer than what is won."""
+    EVENTS["the first one leaves"](world)
+    monkeypatch.setattr(changes, "COMPARED_AHEAD_AT_MOST", 11)
+    made = counting_comparisons(monkeypatch)
+    searched(world, "run", Question(world.client, world.store, world.sync))
+    assert len(made) == 1
+
+
+def test_a_damaged_table_of_the_last_time_heals(world: World) -> None:
+    """It is only a guess: Mailtrap's answer replaces it, and nobody notices."""
+    world.store.lake.write_bytes(UNSUBSCRIBED, b"PAR1 no table at all")
+    rows, _ = searched(world, "run", Question(world.client, world.store, world.sync))
+    assert [row["email"] for row in rows] == ADDRESSES[:9]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("event", ["nothing", "the first one leaves", "one leaves, one comes back"])
+def test_of_several_days_too(world: World, monkeypatch: pytest.MonkeyPatch, event: str, steps: int) -> None:
+    """Several batches at a time are looked at before the first of them is written, over the end of a day."""
+    days = ["2026-01-01", "2026-01-02"]
+    partition = DayPartition(datetime(2026, 1, 1, tzinfo=UTC).date())
+    world.wants(source=replace(world.sync.source, partition=partition))
+    for day, of_day in zip(days, (slice(0, 5), slice(5, 12)), strict=True):
+        screened(world, people(12)[of_day], day)
+    EVENTS[event](world)
+    monkeypatch.setattr(pending, "side_by_side", partial(side_by_side, threads=3))
+    taking_at_most(monkeypatch, steps)
+    question = Question(world.client, world.store, world.sync)
+    found = searched(world, "meanwhile", question, *days)
+    assert found == searched(world, "after", question, *days)
+    assert {row["email"] for row in found[0]} == set(ADDRESSES) - world.mailtrap.account.unsubscribed
 
 
 def test_nothing_is_left_when_mailtrap_cannot_say(world: World) -> None:
