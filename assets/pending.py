@@ -41,6 +41,8 @@ PENDING_SCHEMA = pa.schema(
 )
 ROWS_PER_GROUP = 50_000
 """Those of a payload, so that sending one reads nothing else."""
+ROWS_AT_ONCE = 61_440
+"""Half a row group of accepted contacts: with their JSON several of these are in memory."""
 REPEATED = ("partition", "change")
 """Columns of few values; to look for repetitions in the others takes longer than to write them."""
 PENDING_CODES = (Change.new, Change.changed)
@@ -180,7 +182,7 @@ class Pending:
         if not any(self._counts[partition][each] for each in wanted):
             noting[partition] = len(all_codes)
             return
-        for batch in self.lake.read(self.accepted[partition], columns):
+        for batch in self.lake.read(self.accepted[partition], columns, rows_per_batch=ROWS_AT_ONCE):
             codes = all_codes[first : first + batch.num_rows]
             kept = np.flatnonzero(np.isin(codes, wanted))
             noting[partition] = first + batch.num_rows
