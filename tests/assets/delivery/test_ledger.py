@@ -1,5 +1,6 @@
 """Merging a ledger: what it says stays the same, and nothing is merged or written again before it is worth it."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,3 +152,23 @@ def test_first_deliveries_of_differently_cut_buckets_overrule_one_another(
     add(world, [("two", {1: 2}), ("two", {3: 2})], bucket="4.0")
     assert merged(world, bucket="4.0")
     assert held(world) == {1: 2, 2: 1, 3: 2}
+
+
+def test_what_a_merge_replaces_stays_until_the_next(world: World) -> None:
+    """However old it is: a run beside this one may have listed it a moment ago."""
+    lake, first = world.store.lake, 0
+
+    def grown_old() -> list[str]:
+        nonlocal first
+        add(world, [(f"d{number}", {number: 1}) for number in range(first, first + 40)])
+        first += 40
+        for path in lake.list("people/ledger"):
+            os.utime(Path(lake.root) / path, (1e9, 1e9))
+        return [path for path, _ in files(world)]
+
+    before = grown_old()
+    assert merged(world) and all(lake.exists(path) for path in before)
+    assert held(world).keys() == set(range(40))
+    grown_old()
+    assert merged(world) and not any(lake.exists(path) for path in before)
+    assert held(world).keys() == set(range(80))
