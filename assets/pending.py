@@ -230,14 +230,13 @@ class Pending:
 
     def _leavers(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[np.ndarray, pa.Array]]:
         """Per file: positions of contacts that this sync put into lists where they belong no more, and those lists."""
-        files = self.files
         if not self._may_leave_lists(connection):
-            return [(np.array([], np.int64), pa.array([], pa.list_(pa.int64())))] * len(files)
+            return [(np.array([], np.int64), pa.array([], pa.list_(pa.int64())))] * len(self.files)
         wanted = payload.included_sql(self.sync, self.lists)
         here = " union all ".join(
             f"select {number} as file, file_row_number as row, _address_hash as address_hash, {wanted} as wanted "
             f"from read_parquet({comparison.quoted(str(file))}, file_row_number=true)"
-            for number, file in enumerate(files)
+            for number, file in enumerate(self.files)
         )
         unwanted = "list_filter(told.list_ids, lambda id: not list_contains(here.wanted, id))"
         query = f"""
@@ -247,7 +246,7 @@ class Pending:
         """
         found = connection.sql(query).to_arrow_table()
         rows, lists = found["row"].to_numpy(), found["leaving"].combine_chunks().cast(pa.list_(pa.int64()))
-        starts = np.searchsorted(found["file"].to_numpy(), np.arange(len(files) + 1))
+        starts = np.searchsorted(found["file"].to_numpy(), np.arange(len(self.files) + 1))
         return [(rows[a:b], lists[a:b]) for a, b in pairwise(starts.tolist())]
 
     def _may_leave_lists(self, connection: duckdb.DuckDBPyConnection) -> bool:

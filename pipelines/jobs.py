@@ -17,9 +17,9 @@ if TYPE_CHECKING:  # Dagster does not export the type of what define_asset_job r
 MAX_RUNTIME_SECONDS = 6 * 3600
 SYNC_TAG = "contacts/sync"
 ALONE_TAG = "contacts/one_at_a_time"
+"""Runs with the same value wait for each other in the queue (`concurrency` in dagster.yaml)."""
 TAKES_UP_TAG = "contacts/takes_up"
 """The delivery, or the run, that a run goes on with."""
-"""Runs with the same value wait for each other in the queue (`concurrency` in dagster.yaml)."""
 
 
 TABLES: Mapping[Kind, tuple[str, ...]] = {

@@ -245,3 +245,10 @@ def test_waiting_for_mailtrap_can_be_used(world: World) -> None:
     world.mailtrap.faults.add({"action": {"do": "export_busy"}, "match": {"path": "/contacts/exports$"}})
     refresh(world, patience=Patience(clock=clock.time, sleep=clock.sleep, meanwhile=offered.append))
     assert offered[:2] == [2.0, 1.0]
+
+
+def test_a_clock_that_is_set_back_makes_no_pause_longer() -> None:
+    """Leases are held meanwhile: others would wait for as long."""
+    moments, slept = iter([1000.0, 10.0]), []
+    Patience(clock=lambda: next(moments), sleep=slept.append).pause(2.0)
+    assert slept == [2.0]
