@@ -17,6 +17,7 @@ import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,6 +30,8 @@ from resources.errors import LakeError, SettingsError
 from resources.process import this_host
 
 ROWS_PER_GROUP = 122_880  # as many as DuckDB reads at once
+ROWS_PER_PIECE = 8_192
+"""A row group in pieces of this size takes no more memory to read than it needs in the end."""
 QUICK = "lz4"
 """The compression of tables that are read soon, by the next step: speed counts more than size."""
 FETCHED_AT_ONCE = 8
@@ -73,6 +76,22 @@ class ParquetSink:
             self._writer.write_table(table, row_group_size=self._rows_per_group)
 
 
+def _in_pieces(file: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
+    """A row group, read by this thread alone: whoever reads slices has threads beside it that read others."""
+    pieces = file.iter_batches(ROWS_PER_PIECE, row_groups=[group], columns=columns, use_threads=False)
+    return pa.Table.from_batches(pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class _Footer:
+    """What the end of a Parquet file says; a large file's takes longer to read than one of its row groups."""
+
+    version: tuple[object, ...]
+    metadata: pq.FileMetaData
+    ends: Sequence[int]
+    """Of each row group, in rows."""
+
+
 class Lake:
     """A folder of tables, here or in an object store."""
 
@@ -82,6 +101,7 @@ class Lake:
         self._fs, self._base = _file_system(self.root)
         self.is_local = isinstance(self._fs, pafs.LocalFileSystem)
         self._scratch = Path(self._base) / _SCRATCH if self.is_local else scratch
+        self._last_footer: _Footer | None = None
         if self.is_local:
             _make_private_folder(Path(self._base))
 
@@ -148,11 +168,11 @@ class Lake:
         self, path: str, columns: Sequence[str] | None = None, slices: Iterable[tuple[int, int]] = ()
     ) -> Iterator[pa.Table]:
         """The same for several slices, (first, rows) each; neighbours in one row group read it once."""
-        with self._reader(path) as file:
+        footer = self._footer(path)
+        with self._reader(path, footer.metadata) as file:
             wanted = file.schema_arrow.names if columns is None else list(columns)
-            groups = range(file.num_row_groups)
-            ends = list(itertools.accumulate(file.metadata.row_group(each).num_rows for each in groups))
-            read = functools.lru_cache(1)(lambda group: file.read_row_group(group, columns=wanted))
+            groups, ends = range(len(footer.ends)), footer.ends
+            read = functools.lru_cache(1)(lambda group: _in_pieces(file, group, wanted))
             for first, rows in slices:
                 pieces = []
                 for group in groups[bisect.bisect_right(ends, first) :]:
@@ -297,11 +317,23 @@ class Lake:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _footer(self, path: str) -> "_Footer":
+        """The footer of a file that is read slice by slice: the last one is remembered, until its file is another."""
+        info = self._info(path)
+        version = (path, info.size, info.mtime_ns)
+        footer = self._last_footer
+        if footer is None or footer.version != version:
+            with self._reader(path) as file:
+                groups = (file.metadata.row_group(each) for each in range(file.num_row_groups))
+                ends = itertools.accumulate(group.num_rows for group in groups)
+                footer = self._last_footer = _Footer(version, file.metadata, list(ends))
+        return footer
+
     @contextlib.contextmanager
-    def _reader(self, path: str) -> Iterator[pq.ParquetFile]:
+    def _reader(self, path: str, footer: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
         with self._open(path) as stream:
             try:
-                yield pq.ParquetFile(stream, pre_buffer=False)
+                yield pq.ParquetFile(stream, metadata=footer, pre_buffer=False)
             except pa.ArrowInvalid:
                 raise LakeError(
                     f"The file {path} in the lake cannot be read as Parquet.",

@@ -32,8 +32,8 @@ CLOCKS_DIFFER_SECONDS = 900.0
 GIVEN_UP_AFTER_SECONDS = 7 * 86_400.0
 """An import that is not finished by then never will be: its contacts are offered again."""
 ANSWER_LOST = "answer lost"
-RECEIPTS_AT_ONCE = 2
-"""Each holds a payload's rows and the two files that are made of them; more at once would not be written sooner."""
+RECEIPTS_AT_ONCE = 3
+"""Each holds a payload's rows and the two files that are made of them, also when threads wait for answers in a crowd."""
 TOLD_COLUMNS = ["address_hash", "email", "json"]
 
 

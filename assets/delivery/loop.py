@@ -31,7 +31,7 @@ from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
 from resources.mailtrap.polls import PollPlan
 
-SENDERS = 4
+SENDERS = 3
 WAITING_AT_MOST = 16
 """So many requests more, while as many only wait for an answer: each holds its body in memory."""
 IN_FLIGHT_AT_MOST = 1_000

@@ -2,7 +2,10 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -52,6 +55,58 @@ def test_slices_are_the_rows_that_were_asked_for(lake: Lake) -> None:
         list(range(35))[first : first + count] for first, count in slices
     ]
     assert lake.read_slice("x.parquet", first=30, rows=9).schema == SCHEMA
+
+
+def test_slices_of_one_file_read_its_footer_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The footer of a file of many row groups takes longer to read than one of them."""
+    with lake.writer("x.parquet", SCHEMA, rows_per_group=10) as sink:
+        sink.write(rows(0, 35))
+    given: list[object] = []
+    opened = pq.ParquetFile
+
+    def counted(*source: Any, metadata: object = None, **more: Any) -> pq.ParquetFile:
+        given.append(metadata)
+        return opened(*source, metadata=metadata, **more)
+
+    monkeypatch.setattr(pq, "ParquetFile", counted)
+    for first in range(35):
+        assert lake.read_slice("x.parquet", ["n"], first=first, rows=1)["n"].to_pylist() == [first]
+    assert given.count(None) == 1
+
+
+def test_a_file_is_not_read_by_the_footer_of_another(lake: Lake) -> None:
+    """A step that is done again writes under the same name, maybe as many bytes; another name may be as old."""
+    for path, groups, written in (
+        ("x.parquet", (10, 30), 1),
+        ("y.parquet", (30, 10), 1),
+        ("y.parquet", (10, 30), 2),
+    ):
+        with lake.writer(path, SCHEMA, compression="none", dictionary=False) as sink:
+            sink.write(rows(0, groups[0]))
+            sink.write(rows(groups[0], groups[1]))
+        os.utime(Path(lake.root, path), (written, written))
+        assert lake.size(path) == lake.size("x.parquet")
+        assert lake.read_slice(path, ["n"], first=5, rows=30)["n"].to_pylist() == list(range(5, 35))
+    lake.delete("y.parquet")
+    with pytest.raises(LakeError, match="no file"):
+        lake.read_slice("y.parquet", ["n"], first=7, rows=9)
+
+
+def test_a_slice_takes_no_more_memory_than_it_holds(lake: Lake) -> None:
+    """Several payloads are read at a time: what each takes beyond its rows counts as often."""
+    texts = pa.schema([("text", pa.string())])
+    with lake.writer("x.parquet", texts, rows_per_group=50_000, dictionary=False) as sink:
+        sink.write(pa.table({"text": ["x" * 200] * 50_000}, texts))
+    read = f"""
+import pyarrow as pa
+from resources.lake import Lake
+held = Lake({lake.root!r}).read_slice("x.parquet", first=0, rows=50_000)
+print(held.nbytes, pa.default_memory_pool().max_memory())
+"""
+    done = subprocess.run([sys.executable, "-c", read], capture_output=True, text=True, check=True)
+    held, most = map(int, done.stdout.split())
+    assert held > 10_000_000
+    assert most < 1.3 * held
 
 
 @pytest.mark.parametrize(
