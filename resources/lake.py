@@ -167,7 +167,10 @@ class Lake:
     def read_slices(
         self, path: str, columns: Sequence[str] | None = None, slices: Iterable[tuple[int, int]] = ()
     ) -> Iterator[pa.Table]:
-        """The same for several slices, (first, rows) each; neighbours in one row group read it once."""
+        """The same for several slices, (first, rows) each; neighbours in one row group read it once.
+
+        Of a file that nobody replaces meanwhile, as of pending contacts, of which each run makes its own.
+        """
         footer = self._footer(path)
         with self._reader(path, footer.metadata) as file:
             wanted = file.schema_arrow.names if columns is None else list(columns)
