@@ -128,7 +128,7 @@ def look_for_pending(
         sync=sync,
         partitions=partitions,
         question=Question(client, store, sync),
-        lists=prepare(client, sync, names=names_in_rows(store.lake, sync, partitions)),
+        lists=prepare(client, store, sync, names=names_in_rows(store.lake, sync, partitions)),
         resend=resend,
         tables=store.lake,
     )

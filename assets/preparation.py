@@ -1,7 +1,7 @@
 """Before the first row leaves: the lists and fields that a sync names exist at Mailtrap, with the right types.
 
 Asks Mailtrap each time, so that what changed between `check` and sending stops the run. Makes what is missing only
-where the sync says `create: true`. Not here: what is wrong with them (`rules/preflight`).
+where the sync says `create: true`, one run after the other. Not here: what is wrong with them (`rules/preflight`).
 """
 
 from collections import Counter
@@ -15,6 +15,10 @@ from assets.rules.sync import Sync
 from resources.errors import SettingsError
 from resources.mailtrap.client import MailtrapClient
 from resources.mailtrap.wire import ContactList
+from resources.store.store import Store
+
+WAIT_SECONDS = 600.0
+"""For others who make lists and fields; some of them may wait for Mailtrap's limits."""
 
 
 def inspected(client: MailtrapClient, sync: Sync) -> tuple[Preflight, tuple[ContactList, ...]]:
@@ -43,8 +47,18 @@ def by_name_of(lists: Iterable[ContactList]) -> dict[str, int]:
     }
 
 
-def prepare(client: MailtrapClient, sync: Sync, *, names: Sequence[str] = ()) -> ListIds:
+def prepare(client: MailtrapClient, store: Store, sync: Sync, *, names: Sequence[str] = ()) -> ListIds:
     """The ids of the sync's lists, after making what is missing; `names` are those that its rows mention."""
+    found, lists = inspected(client, sync)
+    refuse(sync, found)
+    if not found.to_create_fields and not new_lists(sync, found, lists, names=names):
+        return list_ids(sync, by_name_of(lists))
+    with store.journal.lease(f"making:{client.account_id}", wait_seconds=WAIT_SECONDS):
+        return _made(client, sync, names=names)
+
+
+def _made(client: MailtrapClient, sync: Sync, *, names: Sequence[str]) -> ListIds:
+    """Make what is missing now: a run beside this one may have made it a moment ago, and nobody wants two of it."""
     found, lists = inspected(client, sync)
     refuse(sync, found)
     new = new_lists(sync, found, lists, names=names)

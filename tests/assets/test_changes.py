@@ -81,7 +81,7 @@ def searched(
         sync=world.sync,
         partitions=partitions or [WHOLE],
         question=question,
-        lists=prepare(world.client, world.sync),
+        lists=prepare(world.client, world.store, world.sync),
         tables=world.store.lake,
     )
     found = search.find(run_id)

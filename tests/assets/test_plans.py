@@ -89,7 +89,7 @@ def test_what_was_promised_is_what_happens(world: World) -> None:
         sync=world.sync,
         partitions=[WHOLE],
         question=Question(world.client, world.store, world.sync),
-        lists=prepare(world.client, world.sync),
+        lists=prepare(world.client, world.store, world.sync),
         tables=world.store.lake,
     ).find("r")
     sent = send_pending(

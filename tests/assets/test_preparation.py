@@ -1,14 +1,20 @@
 """Before the first row leaves: lists that rows name, and an account that changed since it was looked at."""
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from assets.rules.sync import FieldRule, Lists
-from resources.errors import SettingsError
+from assets import preparation
+from assets.preparation import prepare
+from assets.rules.payload import ListIds
+from assets.rules.sync import FieldRule, Lists, Sync
+from resources.errors import HeldError, SettingsError
+from resources.mailtrap.client import MailtrapClient
+from resources.mailtrap.wire import ContactList
 from tests.assets.world import World, conserved, people
 
 BY_ROW = {
@@ -71,6 +77,42 @@ def test_more_new_lists_than_there_is_room_for_stop_the_run(world: World) -> Non
         world.run(rows_naming(*(f"secret {n}" for n in range(60))))
     assert "secret" not in str(raised.value) and not world.imports()
     assert len(world.mailtrap.dump()["accounts"][0]["lists"]) == 4
+
+
+def test_what_two_runs_miss_at_once_is_made_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two buckets of a first sync look, see that all is missing, and both are about to make it."""
+    world.wants(create=True, lists=Lists(include=("Spring",)))
+    look, looks = preparation.inspected, count()
+
+    def looking(client: MailtrapClient, sync: Sync) -> Any:
+        found = look(client, sync)
+        if next(looks) == 0:
+            other.append(prepare(world.new_client(), world.store, sync))
+        return found
+
+    other: list[ListIds] = []
+    monkeypatch.setattr(preparation, "inspected", looking)
+    assert prepare(world.client, world.store, world.sync) == other[0]
+    account = world.mailtrap.dump()["accounts"][0]
+    assert [each["name"] for each in account["lists"]].count("Spring") == 1
+
+
+def test_lists_and_fields_are_made_by_one_run_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mailtrap lets two lists have one name, and nobody could tell them apart again."""
+    world.wants(create=True, lists=Lists(include=("Spring",)))
+    make, is_held = world.client.create_list, []
+
+    def making(name: str) -> ContactList:
+        with pytest.raises(HeldError), world.store.journal.lease(f"making:{world.client.account_id}"):
+            pass
+        is_held.append(name)
+        return make(name)
+
+    monkeypatch.setattr(world.client, "create_list", making)
+    prepare(world.client, world.store, world.sync)
+    assert is_held == ["Spring"]
 
 
 CHANGES: dict[str, dict[str, Any]] = {

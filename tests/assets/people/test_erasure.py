@@ -242,7 +242,7 @@ def test_pending_contacts_that_wait_to_be_sent_lose_them_too(world: World) -> No
     screen(store.lake, sync, partition=WHOLE, key=store.key, now=datetime(2026, 6, 1, tzinfo=UTC))
     Search(
         store=store, sync=sync, partitions=[WHOLE], question=Question(world.client, store, sync),
-        lists=prepare(world.client, sync), tables=store.lake,
+        lists=prepare(world.client, world.store, sync), tables=store.lake,
     ).find("late")  # fmt: skip
     erased(world, *VICTIMS)
     sent = send_pending(world.client, store, sync, partitions=[WHOLE], run_id="late", timing=world.timing)

@@ -104,7 +104,7 @@ class History:
             warehouse.close()
             departures.depart(client, store, BY_DAY, partitions=days, run_id=run_id)
             settle(client, store)
-            question, lists = Question(client, store, BY_DAY), prepare(client, BY_DAY)
+            question, lists = Question(client, store, BY_DAY), prepare(client, store, BY_DAY)
             Search(
                 store=store, sync=BY_DAY, partitions=days, question=question, lists=lists, resend=resend,
                 tables=store.lake,
