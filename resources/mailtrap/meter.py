@@ -165,7 +165,7 @@ class Meter:
 
         A database that cannot be reached now must not cost us an answer: the place then stays taken for longer.
         """
-        with contextlib.suppress(JournalError), self._turn(windows) as turn:
+        with contextlib.suppress(JournalError), self._turn(windows, alone=False) as turn:
             turn.settle(place, sent=sent)
 
     def in_use(self) -> dict[str, int]:
@@ -198,13 +198,13 @@ class Meter:
             connection.execute(sa.delete(_places).where(_places.c.id == me))
 
     @contextlib.contextmanager
-    def _turn(self, windows: Sequence[Window]) -> Iterator["_Turn"]:
-        """A transaction that alone looks at these windows."""
+    def _turn(self, windows: Sequence[Window], *, alone: bool = True) -> Iterator["_Turn"]:
+        """A transaction; nobody else decides about these windows meanwhile, if it is to be `alone`."""
         ordered = sorted(windows, key=lambda window: window.name)  # always in one order: no deadlock
         try:
             self._introduce(ordered)
             with self._engine.begin() as connection:
-                for window in ordered:
+                for window in ordered if alone else ():
                     mine = _windows.c.name == window.name
                     connection.execute(sa.update(_windows).where(mine).values(turns=_windows.c.turns + 1))
                 now = self._clock.now(connection)
@@ -228,8 +228,18 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What the tables say of some windows."""
+
+    places: Sequence[tuple[str, float, str]]
+    """Window, when it falls free, and by which clock."""
+    tickets: Sequence[sa.Row[Any]]
+    closed: Sequence[sa.Row[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Turn:
-    """What can be done while nobody else looks at the windows."""
+    """What can be done in a transaction about some windows."""
 
     connection: sa.Connection
     windows: Sequence[Window]
@@ -238,8 +248,11 @@ class _Turn:
 
     def try_to_go(self, me: Wait, *, patience_seconds: float) -> float:
         """Take a place in every window and return 0; or leave a ticket and return how long to wait."""
-        self._tidy()
-        places, waiting = self._places(), self._waiting(me)
+        seen = self._look()
+        if self._is_untidy(seen):
+            self._tidy()
+            seen = self._look()
+        places, waiting = self._occupied(seen), self._waiting(seen)
         wait = max(
             wait_seconds(
                 places[window.name],
@@ -249,15 +262,23 @@ class _Turn:
             )
             for window in self.windows
         )
-        self.connection.execute(sa.delete(_tickets).where(_tickets.c.id == me.ticket))
+        has_ticket = any(row.id == me.ticket for row in seen.tickets)
         if wait <= 0:
+            if has_ticket:
+                self.connection.execute(sa.delete(_tickets).where(_tickets.c.id == me.ticket))
             self._take(me.ticket, min(patience_seconds, _LONGEST_FLIGHT_SECONDS))
+        elif has_ticket:
+            alive = {"alive_until": self.now + _TICKET_SECONDS}
+            self.connection.execute(sa.update(_tickets).where(_tickets.c.id == me.ticket).values(alive))
         else:
             self._queue(me)
         return wait
 
     def settle(self, place: str, *, sent: bool) -> None:
-        """A sent request keeps its place for one window more; one that was not sent frees it."""
+        """A sent request keeps its place for one window more; one that was not sent frees it.
+
+        Needs not be alone: whoever decides meanwhile takes the place for taken for longer than it is.
+        """
         for window in self.windows:
             mine = sa.and_(_places.c.id == place, _places.c.window == window.name)
             if sent:
@@ -274,12 +295,40 @@ class _Turn:
         until = {"closed_until": max(before, self.now + seconds), "epoch": self.epoch}
         self.connection.execute(sa.update(_windows).where(mine).values(until))
 
+    def _look(self) -> _Seen:
+        names = [window.name for window in self.windows]
+        places = sa.select(_places.c.window, _places.c.free_at, _places.c.epoch).where(
+            _places.c.window.in_(names)
+        )
+        return _Seen(
+            places=[tuple(row) for row in self.connection.execute(places)],
+            tickets=self.connection.execute(sa.select(_tickets).where(_tickets.c.window.in_(names))).all(),
+            closed=self.connection.execute(sa.select(_windows).where(_windows.c.name.in_(names))).all(),
+        )
+
+    def _is_untidy(self, seen: _Seen) -> bool:
+        """Whether anything is there that must not count, or more that has expired than that counts."""
+        latest = {window.name: self._latest(window) for window in self.windows}
+        over = sum(free_at <= self.now for _, free_at, _ in seen.places)
+        return (
+            2 * over > len(seen.places)
+            or any(epoch != self.epoch or free_at > latest[name] for name, free_at, epoch in seen.places)
+            or any(
+                row.epoch != self.epoch or not 0 < row.alive_until - self.now <= 2 * _TICKET_SECONDS
+                for row in seen.tickets
+            )
+            or any(row.closed_until > self.now + _LONGEST_CLOSED_SECONDS for row in seen.closed)
+        )
+
+    def _latest(self, window: Window) -> float:
+        """No place that is taken now falls free later."""
+        return self.now + _LONGEST_FLIGHT_SECONDS + window.limit.holds_seconds
+
     def _tidy(self) -> None:
         """Drop what has expired; what was written under another clock counts as written now."""
         for window in self.windows:
             in_places, in_tickets = _places.c.window == window.name, _tickets.c.window == window.name
-            latest = self.now + _LONGEST_FLIGHT_SECONDS + window.limit.holds_seconds
-            elsewhen = sa.or_(_places.c.epoch != self.epoch, _places.c.free_at > latest)
+            elsewhen = sa.or_(_places.c.epoch != self.epoch, _places.c.free_at > self._latest(window))
             anew = {"free_at": self.now + window.limit.holds_seconds, "epoch": self.epoch}
             self.connection.execute(sa.update(_places).where(in_places, elsewhen).values(anew))
             self.connection.execute(sa.delete(_places).where(in_places, _places.c.free_at <= self.now))
@@ -294,26 +343,19 @@ class _Turn:
             )
             self.connection.execute(sa.delete(_tickets).where(in_tickets, dead))
 
-    def _places(self) -> Mapping[str, Occupancy]:
-        names = [window.name for window in self.windows]
-        free_at: dict[str, list[float]] = {name: [] for name in names}
-        places = sa.select(_places.c.window, _places.c.free_at).where(_places.c.window.in_(names))
-        for window, until in self.connection.execute(places):
-            free_at[window].append(until)
-        closed = {
-            row.name: row.closed_until
-            for row in self.connection.execute(sa.select(_windows).where(_windows.c.name.in_(names)))
-            if row.epoch == self.epoch
-        }
+    def _occupied(self, seen: _Seen) -> Mapping[str, Occupancy]:
+        free_at: dict[str, list[float]] = {window.name: [] for window in self.windows}
+        for name, until, _ in seen.places:
+            free_at[name].append(until)
+        closed = {row.name: row.closed_until for row in seen.closed if row.epoch == self.epoch}
         return {
             window.name: Occupancy(window, free_at[window.name], closed.get(window.name, 0.0))
             for window in self.windows
         }
 
-    def _waiting(self, me: Wait) -> Mapping[str, list[Wait]]:
+    def _waiting(self, seen: _Seen) -> Mapping[str, list[Wait]]:
         found: dict[str, list[Wait]] = {window.name: [] for window in self.windows}
-        others = sa.and_(_tickets.c.window.in_(list(found)), _tickets.c.id != me.ticket)
-        for row in self.connection.execute(sa.select(_tickets).where(others)):
+        for row in seen.tickets:
             found[row.window].append(Wait(row.id, row.lane, row.since))
         return found
 

@@ -118,9 +118,12 @@ def test_another_process_and_another_start_see_the_same_places(tmp_path: Path, h
     second.dispose()
 
 
-def test_a_reboot_counts_what_it_finds_as_just_sent(tmp_path: Path, hand: Hand) -> None:
+@pytest.mark.parametrize("before_the_boot", [9_000_000.0, 995.0])
+def test_a_reboot_counts_what_it_finds_as_just_sent(
+    tmp_path: Path, hand: Hand, before_the_boot: float
+) -> None:
     """Another boot is another clock: times before it mean nothing, and the window is kept all the same."""
-    before = meter_of(tmp_path, Hand(time=9_000_000.0, epoch="former boot"))
+    before = meter_of(tmp_path, Hand(time=before_the_boot, epoch="former boot"))
     for _ in range(3):
         take(before).answered()
     before.dispose()
@@ -130,12 +133,16 @@ def test_a_reboot_counts_what_it_finds_as_just_sent(tmp_path: Path, hand: Hand) 
     after.dispose()
 
 
-def test_a_clock_that_jumps_back_blocks_for_one_window_at_most(meter: Meter, hand: Hand) -> None:
+@pytest.mark.parametrize(("is_full", "is_closed"), [(True, False), (False, True), (True, True)])
+def test_a_clock_that_jumps_back_blocks_for_one_window_at_most(
+    meter: Meter, hand: Hand, is_full: bool, is_closed: bool
+) -> None:
     """A database server whose clock is set back a day must not stop us for a day."""
     hand.time = 1_000_000.0
-    for _ in range(3):
+    for _ in range(3 if is_full else 0):
         take(meter).answered()
-    meter.close(WINDOW, retry_after=None)
+    if is_closed:
+        meter.close(WINDOW, retry_after=None)
     hand.time -= 86_400
     began = hand.time
     take(meter)
@@ -182,6 +189,50 @@ def test_waiting_ends_in_an_error_and_leaves_no_ticket(tmp_path: Path, hand: Han
         take(meter)
     with meter._engine.begin() as connection:
         assert connection.scalar(sa.text("select count(*) from request_tickets")) == 0
+    meter.dispose()
+
+
+def test_places_that_are_over_do_not_pile_up(meter: Meter, hand: Hand) -> None:
+    """Each request leaves a row; once they outnumber those that count, they are removed."""
+    for _ in range(40):
+        take(meter).answered()
+        hand.time += 4.0
+    with meter._engine.begin() as connection:
+        assert connection.scalar(sa.text("select count(*) from request_places")) <= 2 * 3
+
+
+@pytest.mark.parametrize(("epoch", "seconds"), [("hand", 5.0), ("former boot", 0.0)])
+def test_a_waiter_that_died_holds_nobody_up(tmp_path: Path, hand: Hand, epoch: str, seconds: float) -> None:
+    """Its ticket stands before ours for five seconds, then it is gone; at once when the machine was started anew."""
+    meter = meter_of(tmp_path, hand)
+    dead = {"id": "dead", "window": "narrow", "lane": "import", "since": 1.0, "epoch": epoch}
+    insert = "insert into request_tickets values (:id, :window, :lane, :since, :alive_until, :epoch)"
+    with meter._engine.begin() as connection:
+        connection.execute(sa.text(insert), {**dead, "alive_until": hand.time + 5.0})
+    take(meter, windows=(Window("narrow", Limit(1, 10.0)),))
+    assert seconds <= hand.time - 1000.0 < seconds + 1.0
+    assert tickets(meter) == []
+    meter.dispose()
+
+
+def test_a_waiter_that_lives_keeps_its_turn_however_long_it_waits(tmp_path: Path, hand: Hand) -> None:
+    """Its ticket is renewed while it waits, so whoever comes later goes later."""
+    narrow = (Window("narrow", Limit(1, 30.0)),)
+    seen: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        hand.time += seconds
+        with meter._engine.begin() as connection:
+            seen.append(
+                connection.scalar(sa.text("select min(alive_until) from request_tickets")) - hand.time
+            )
+
+    meter = meter_of(tmp_path, hand)
+    meter._sleep = sleep
+    take(meter, windows=narrow).answered()
+    take(meter, windows=narrow)
+    assert len(seen) > 20 and min(seen) > 3.0
+    assert tickets(meter) == []
     meter.dispose()
 
 
@@ -249,6 +300,29 @@ def test_urgent_requests_overtake_those_that_wait(tmp_path: Path) -> None:
     assert order[:2] == ["erasure", "unsubscribe"]
     assert sorted(order) == ["erasure", "event", "export", "import", "unsubscribe"]
     meter.dispose()
+
+
+def test_through_postgresql_one_decides_at_a_time_and_an_answer_waits_for_nobody() -> None:
+    """Who decides holds the window; a request that has its answer only dates its own place, and may do so meanwhile."""
+    binaries = postgres.find_binaries()
+    if binaries is None:
+        pytest.skip(postgres.MISSING)
+    with tempfile.TemporaryDirectory() as folder, postgres.running(Path(folder), binaries) as server:
+        meter = open_meter(server.url())
+        place = take(meter)
+        decided: list[object] = []
+        thread = threading.Thread(target=lambda: decided.append(take(meter)))
+        with meter._turn([WINDOW]):
+            place.answered()
+            thread.start()
+            thread.join(0.5)
+            assert not decided
+        thread.join(30)
+        assert decided
+        with meter._engine.begin() as connection:
+            held = "select max(free_at) - min(free_at) from request_places"
+            assert connection.scalar(sa.text(held)) > 4.0  # the one on its way holds its patience of 5 s more
+        meter.dispose()
 
 
 class Limited:
