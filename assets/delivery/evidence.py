@@ -52,5 +52,6 @@ def keep(lake: Lake, delivery: Delivery, payload: Payload, *, rows: pa.Table) ->
         SCHEMA,
         metadata={**about, "sync": delivery.sync, "run_id": delivery.run_id},
         dictionary=REPEATED,
+        small=True,
     ) as sink:
         sink.write(table)

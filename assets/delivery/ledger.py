@@ -69,7 +69,7 @@ def write_part(
     Nobody is in two parts of one delivery: their names say so, so that a first one can be a base as it is.
     """
     path = _file(sync, f"{SINGLE}-{delivery}" if delivery else SINGLE, bucket)
-    with lake.writer(path, TOLD_SCHEMA, dictionary=REPEATED) as sink:
+    with lake.writer(path, TOLD_SCHEMA, dictionary=REPEATED, small=True) as sink:
         sink.write(rows.select(TOLD_SCHEMA.names).cast(TOLD_SCHEMA))
     return path
 

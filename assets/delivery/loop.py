@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,7 +28,7 @@ from assets.delivery.workers import Workers
 from assets.rules import payload as payload_rules
 from resources.errors import ConnectorError, UnfinishedError
 from resources.journal import IN_FLIGHT, LEASE_SECONDS, UNSETTLED, Delivery, Journal, Lease, Payload
-from resources.lake import Lake
+from resources.lake import ROWS_PER_GROUP, Lake
 from resources.mailtrap.client import MailtrapClient
 from resources.mailtrap.polls import PollPlan
 
@@ -291,17 +292,18 @@ class Delivering:
 
     def _payloads(self, delivery: Delivery) -> Iterator[Payload]:
         """The rows of a delivery, cut as they are needed."""
-        position = 0
+        position, sizes = 0, np.empty(0, np.int64)
         while position < delivery.rows:
             most = self._sender.rows_at_most
-            rows = self.lake.read_slice(delivery.path, ["json_bytes"], first=position, rows=most)
+            if len(sizes) < min(most, delivery.rows - position):
+                ahead = max(most, ROWS_PER_GROUP)
+                rows = self.lake.read_slice(delivery.path, ["json_bytes"], first=position, rows=ahead)
+                sizes = rows["json_bytes"].to_numpy()
             count = payload_rules.rows_that_fit(
-                rows["json_bytes"].to_numpy(),
-                rows_per_payload=most,
-                bytes_per_payload=self._sender.bytes_at_most,
+                sizes, rows_per_payload=most, bytes_per_payload=self._sender.bytes_at_most
             )
             yield self.journal.plan_payload(delivery, first_row=position, rows=count, lease=self.lease)
-            position += count
+            position, sizes = position + count, sizes[count:]
 
     def _count(self, delivery: Delivery, told: Told) -> None:
         """The numbers of a delivery, from the journal: right in whichever run they came about."""

@@ -5,10 +5,12 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from assets import summary
+from assets.delivery import loop
 from assets.delivery.refusals import folder
 from assets.imports import send_pending
 from assets.partitions import WHOLE
@@ -46,6 +48,26 @@ def test_everybody_arrives_once_and_a_second_run_sends_nothing(world: World) -> 
     assert len(world.imports()) == 4 and len(world.members()) == 35
     assert conserved(world.run(people(35)), unchanged=35)
     assert len(world.imports()) == 4
+
+
+@pytest.mark.parametrize(("ahead", "reads"), [(25, 5), (100_000, 1)])
+def test_payloads_are_cut_from_what_was_read_ahead(
+    world: World, monkeypatch: pytest.MonkeyPatch, ahead: int, reads: int
+) -> None:
+    """How long rows are is read for many payloads at once; no row is lost or sent twice where one reading ends."""
+    monkeypatch.setattr(loop, "ROWS_PER_GROUP", ahead)
+    read = world.store.lake.read_slice
+    looked: list[int] = []
+
+    def counting(path: str, columns: list[str], *, first: int, rows: int) -> pa.Table:
+        if columns == ["json_bytes"]:
+            looked.append(first)
+        return read(path, columns, first=first, rows=rows)
+
+    monkeypatch.setattr(world.store.lake, "read_slice", counting)
+    assert conserved(world.run(people(93)), accepted=93)
+    assert len(world.imports()) == 10
+    assert len(looked) == len(set(looked)) == reads
 
 
 def test_only_what_changed_is_sent_and_older_rows_never_overwrite(world: World) -> None:
