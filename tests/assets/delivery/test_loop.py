@@ -1,5 +1,7 @@
 """A delivery through everything that Mailtrap can do to it: nothing lost, nothing blamed wrongly, nothing sent in vain."""
 
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -10,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from assets import summary
-from assets.delivery import loop
+from assets.delivery import awaiting, evidence, loop
 from assets.delivery.refusals import folder
+from assets.delivery.sending import Sender
 from assets.imports import send_pending
 from assets.partitions import WHOLE
 from assets.rules.sync import DayPartition, FieldRule, Lists
@@ -68,6 +71,26 @@ def test_payloads_are_cut_from_what_was_read_ahead(
     assert conserved(world.run(people(93)), accepted=93)
     assert len(world.imports()) == 10
     assert len(looked) == len(set(looked)) == reads
+
+
+def test_few_receipts_are_written_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds a payload's rows and two files; more threads than that may be there, because requests are slow."""
+    together: list[int] = []
+    inside: set[int] = set()
+    keep = evidence.keep
+
+    def watched(*given: object, **named: object) -> None:
+        inside.add(threading.get_ident())
+        together.append(len(inside))
+        time.sleep(0.01)
+        keep(*given, **named)
+        inside.discard(threading.get_ident())
+
+    monkeypatch.setattr(evidence, "keep", watched)
+    monkeypatch.setattr(Sender, "waiting", lambda _: 16)
+    assert conserved(world.run(people(400)), accepted=400)
+    assert len(together) == 40
+    assert 1 < max(together) <= awaiting.RECEIPTS_AT_ONCE
 
 
 def test_only_what_changed_is_sent_and_older_rows_never_overwrite(world: World) -> None:
