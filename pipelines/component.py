@@ -24,7 +24,7 @@ from assets.rules.sync import Sync, SyncFileError
 from assets.rules.sync_file import parse_sync
 from assets.rules.sync_file.schema import sync_schema
 from pipelines.definitions import account_definitions, sync_definitions
-from pipelines.jobs import sync_job
+from pipelines.jobs import sending_jobs
 from pipelines.sensors import unfinished_imports
 from resources.errors import SettingsError
 
@@ -76,10 +76,10 @@ class MailtrapContactSync(dg.Component):
 
     def build_defs(self, context: ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
         """The tables, jobs, schedule and sensors of this sync."""
-        # The sensor stands beside its job: Dagster copies the jobs of each component, and a copy is another job.
-        name, job = self.sync.name, sync_job(self.sync)
-        take_up = unfinished_imports([self.sync], {name: job}, name=f"{name}_unfinished_imports")
-        return dg.Definitions.merge(sync_definitions(self.sync, job), dg.Definitions(sensors=[take_up]))
+        # The sensor stands beside its jobs: Dagster copies the jobs of each component, and a copy is another job.
+        jobs = sending_jobs(self.sync)
+        take_up = unfinished_imports([self.sync], jobs, name=f"{self.sync.name}_unfinished_imports")
+        return dg.Definitions.merge(sync_definitions(self.sync, jobs), dg.Definitions(sensors=[take_up]))
 
 
 @dataclass

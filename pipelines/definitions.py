@@ -7,6 +7,7 @@ happens here and nowhere below.
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ from assets.sources import resource_of
 from assets.warehouse_tables import warehouse_tables
 from pipelines.alerts import alert_on_failure, alert_on_warnings
 from pipelines.erasing import erase_people_job
-from pipelines.jobs import drift_job, export_job, full_resync_job, opt_outs_job, sync_job
+from pipelines.jobs import drift_job, export_job, opt_outs_job, sending_jobs
 from pipelines.logs import json_lines
 from pipelines.schedules import export_schedule, schedule_of
 from pipelines.sensors import sensors_of, unfinished_imports
@@ -64,8 +65,8 @@ def build_definitions(
     """Everything that Dagster shows; each part can be replaced."""
     environ = os.environ if environ is None else environ
     found = read_syncs(environ) if syncs is None else tuple(syncs)
-    jobs = {sync.name: sync_job(sync) for sync in found}
-    take_up = [unfinished_imports(found, jobs)] if found else []
+    jobs = {sync.name: sending_jobs(sync) for sync in found}
+    take_up = [unfinished_imports(found, list(chain(*jobs.values())))] if found else []
     return dg.Definitions.merge(
         account_definitions(found, environ=environ, resources=resources),
         dg.Definitions(sensors=take_up),
@@ -92,12 +93,13 @@ def account_definitions(
     )
 
 
-def sync_definitions(sync: Sync, job: "Job") -> dg.Definitions:
-    """What a sync brings: its tables, its jobs, and what sets it off."""
-    of_contacts = (full_resync_job(sync), drift_job(sync)) if sync.kind == "contacts" else ()
+def sync_definitions(sync: Sync, jobs: Sequence["Job"]) -> dg.Definitions:
+    """What a sync brings: its tables, its jobs, and what sets off the first of them."""
+    job, *others = jobs
+    proof = [drift_job(sync)] if sync.kind == "contacts" else []
     return dg.Definitions(
         assets=assets_of(sync),
-        jobs=[job, *of_contacts],
+        jobs=[job, *others, *proof],
         schedules=[schedule_of(sync, job)] if sync.schedule else [],
         sensors=sensors_of(sync, job),
     )

@@ -33,6 +33,11 @@ TABLES: Mapping[Kind, tuple[str, ...]] = {
 """The tables that a run of a sync makes."""
 
 
+def sending_jobs(sync: Sync) -> "tuple[UnresolvedAssetJobDefinition, ...]":
+    """The jobs that tell Mailtrap something: the sync, and of contacts the one that sends all of them again."""
+    return (sync_job(sync), full_resync_job(sync)) if sync.kind == "contacts" else (sync_job(sync),)
+
+
 def sync_job(sync: Sync) -> "UnresolvedAssetJobDefinition":
     """Pull, screen, compare and send: the sync as its schedule runs it."""
     return dg.define_asset_job(

@@ -6,7 +6,7 @@ when a schedule ticks (`schedules`), whom to tell (`alerts`).
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -31,7 +31,7 @@ from resources.warehouses.files import FilesWarehouse
 if TYPE_CHECKING:  # Dagster does not export the type of what define_asset_job returns
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-    Jobs = Mapping[str, UnresolvedAssetJobDefinition]
+    Jobs = Sequence[UnresolvedAssetJobDefinition]
 
 UNFINISHED_SECONDS = 30
 FILES_SECONDS = 60
@@ -51,11 +51,11 @@ UNDER_WAY = [
 def unfinished_imports(
     syncs: Sequence[Sync], jobs: "Jobs", *, name: str = "unfinished_imports"
 ) -> dg.SensorDefinition:
-    """The one sensor that runs by default: what a dead run left is taken up."""
+    """The one sensor that runs by default: what a dead run of these jobs left is taken up."""
 
     @dg.sensor(
         name=name,
-        jobs=[jobs[sync.name] for sync in syncs],
+        jobs=list(jobs),
         description=(
             "Takes up what a dead run left unfinished: says of runs whose process is no more that they failed, and "
             "runs a sync again whose imports nobody awaits, or whose run Dagster did not retry as it had promised."
@@ -75,7 +75,7 @@ def unfinished_imports(
         ]
         hour = datetime.now(UTC).strftime("%Y-%m-%dT%H")
         yield from (take_up(delivery, hour=hour) for delivery in _one_each(found))
-        refused = refused_retries(context.instance, [job.name for job in jobs.values()], now=time.time())
+        refused = refused_retries(context.instance, [job.name for job in jobs], now=time.time())
         yield from refused
         if not found and not refused:
             yield dg.SkipReason(f"Nothing is left unfinished. Runs found dead: {len(ended)}.")

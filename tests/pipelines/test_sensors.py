@@ -45,7 +45,10 @@ def ask(sensor: Any, instance: dg.DagsterInstance, *, cursor: str | None = None,
 
 def taking_up(world: SyncingWorld) -> Any:
     """One tick of the sensor that takes up."""
-    jobs = {sync.name: world.definitions().resolve_job_def(f"sync_{sync.name}") for sync in world.syncs}
+    kinds = ("sync", "full_resync")
+    jobs = [
+        world.definitions().resolve_job_def(f"{kind}_{sync.name}") for sync in world.syncs for kind in kinds
+    ]
     with world.store() as store:
         return ask(unfinished_imports(world.syncs, jobs), world.instance, store=store)[0]  # type: ignore[arg-type]
 
@@ -151,8 +154,11 @@ def died(
     world.instance.add_backfill(
         PartitionBackfill(identifier, backfill, from_failure=False, tags={}, backfill_timestamp=time.time())
     )
+    definition = world.definitions().resolve_job_def(job)
+    config = definition.partitioned_config
     run = world.instance.create_run_for_job(
-        world.definitions().resolve_job_def(job),
+        definition,
+        run_config=config.get_run_config_for_partition_key(DAYS[1]) if config else {},
         tags={"dagster/backfill": identifier, **(tags or {"dagster/partition": DAYS[1]})},
         status=dg.DagsterRunStatus.STARTED,
     )
@@ -161,12 +167,24 @@ def died(
     return run
 
 
-@pytest.mark.parametrize("follower", ["dagster/parent_run_id", "contacts/takes_up"])
-def test_a_retry_that_dagster_promised_and_refused_is_asked_for(world: SyncingWorld, follower: str) -> None:
+@pytest.mark.parametrize(
+    ("job", "follower"),
+    [
+        ("sync_daily", "dagster/parent_run_id"),
+        ("sync_daily", "contacts/takes_up"),
+        ("full_resync_daily", "contacts/takes_up"),
+    ],
+)
+def test_a_retry_that_dagster_promised_and_refused_is_asked_for(
+    world: SyncingWorld, job: str, follower: str
+) -> None:
     """Its backfill counted as ended before the retry had begun, and a run of an ended backfill is retried no more."""
-    run = died(world, BulkActionStatus.COMPLETED_FAILED)
+    run = died(world, BulkActionStatus.COMPLETED_FAILED, job=job)
     [request] = taking_up(world)
-    assert (request.job_name, request.partition_key) == ("sync_daily", DAYS[1])
+    assert (request.job_name, request.partition_key) == (job, DAYS[1])
+    assert bool(request.run_config) == (
+        job == "full_resync_daily"
+    )  # where everything is sent again stands there
     assert [each.run_key for each in taking_up(world)] == [request.run_key]  # Dagster runs a key once
     world.instance.create_run_for_job(
         world.definitions().resolve_job_def("sync_daily"), tags={follower: run.run_id}
