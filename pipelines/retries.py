@@ -14,7 +14,7 @@ from pipelines.jobs import TAKES_UP_TAG
 
 LOOKED_BACK_SECONDS = 86_400.0
 _AT_MOST = 200
-_RANGE = "dagster/asset_partition_range_"
+_PARTITION, _RANGE = "dagster/partition", "dagster/asset_partition_range_"
 _ENDED = ("COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED")
 """Not those that somebody cancelled: who ends a backfill does not want its runs back."""
 
@@ -28,8 +28,16 @@ def refused_retries(
         tags={"dagster/will_retry": "true"},
         updated_after=datetime.fromtimestamp(now - LOOKED_BACK_SECONDS, UTC),
     )
-    found = [run for run in instance.get_runs(promised, limit=_AT_MOST) if run.job_name in jobs]
-    return [_again(run) for run in found if _is_refused(instance, run)]
+    found = [
+        record
+        for record in instance.get_run_records(promised, limit=_AT_MOST)
+        if record.dagster_run.job_name in jobs
+    ]
+    return [
+        _again(record.dagster_run)
+        for record in found
+        if _is_refused(instance, record.dagster_run) and not _was_done_by_hand(instance, record)
+    ]
 
 
 def _is_refused(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
@@ -40,6 +48,19 @@ def _is_refused(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     return not any(instance.get_runs(dg.RunsFilter(tags=each), limit=1) for each in followers)
 
 
+def _was_done_by_hand(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    """Whether somebody was quicker, and ran the same job for the same partitions."""
+    run = record.dagster_run
+    names = {name: value for name, value in run.tags.items() if name == _PARTITION or name.startswith(_RANGE)}
+    later = dg.RunsFilter(
+        job_name=run.job_name,
+        statuses=[dg.DagsterRunStatus.SUCCESS],
+        tags=names,
+        created_after=record.create_timestamp,
+    )
+    return bool(instance.get_runs(later, limit=1))
+
+
 def _again(run: dg.DagsterRun) -> dg.RunRequest:
     of_a_range = {name: value for name, value in run.tags.items() if name.startswith(_RANGE)}
     return dg.RunRequest(
@@ -47,6 +68,6 @@ def _again(run: dg.DagsterRun) -> dg.RunRequest:
         job_name=run.job_name,
         run_config=run.run_config,
         asset_selection=list(run.asset_selection) if run.asset_selection else None,
-        partition_key=run.tags.get("dagster/partition"),
+        partition_key=run.tags.get(_PARTITION),
         tags={TAKES_UP_TAG: run.run_id, **of_a_range},
     )

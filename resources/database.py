@@ -17,6 +17,7 @@ from resources.errors import JournalError, SettingsError
 
 metadata = sa.MetaData()
 _BUSY_MILLISECONDS = 60_000
+"""Nobody waits longer for somebody else's transaction, and at a server nobody may leave one open for longer."""
 _MAKING_TABLES = 5_031_947_265  # a PostgreSQL advisory lock of our own
 
 
@@ -31,7 +32,9 @@ def open_engine(url: str) -> sa.Engine:
     if parsed.get_backend_name() == "postgresql":
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg2")
-        return sa.create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+        engine = sa.create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+        sa.event.listen(engine, "connect", _bound)
+        return engine
     raise _wrong_url()
 
 
@@ -93,6 +96,14 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     sa.event.listen(engine, "connect", _prepare)
     sa.event.listen(engine, "begin", _begin)
     return engine
+
+
+def _bound(connection: Any, _record: Any) -> None:
+    # Not in the URL's options, which a pooler in between may refuse.
+    with connection.cursor() as cursor:
+        cursor.execute(f"set lock_timeout = {_BUSY_MILLISECONDS}")
+        cursor.execute(f"set idle_in_transaction_session_timeout = {_BUSY_MILLISECONDS}")
+    connection.commit()
 
 
 def _prepare(connection: Any, _record: Any) -> None:

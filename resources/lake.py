@@ -130,14 +130,14 @@ class Lake:
         greatest values are noted; else not those of texts, which cost a fifth of the writing and put somebody's address
         into the footer.
 
-        A `small` file is put together in memory, and an object store is given it in one request instead of four. For
-        files that count only once something else lists them: an interrupt between two instructions could cut one short.
+        A `small` file is put together in memory, and S3 is given it in one request instead of four. For threads that no
+        signal interrupts: one between two instructions could cut it short.
         """
         if metadata:
             schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
         level = level if compression in ("zstd", "gzip", "brotli") else None
         with (
-            self._at_once(path) if small and not self.is_local else self._whole(path) as stream,
+            self._at_once(path) if small and self._fs.type_name == "s3" else self._whole(path) as stream,
             pq.ParquetWriter(
                 stream,
                 schema,
@@ -375,7 +375,10 @@ class Lake:
 
     @contextlib.contextmanager
     def _at_once(self, path: str) -> Iterator[Any]:
-        """An object appears when its stream is closed, however that comes about: so it is opened when all is there."""
+        """At S3 an object appears when its stream is closed, however that comes about: so it is opened when all is there.
+
+        Elsewhere it may be there, and empty, as soon as its stream is opened.
+        """
         stream = pa.BufferOutputStream()
         yield stream
         try:

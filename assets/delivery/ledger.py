@@ -66,10 +66,11 @@ def write_part(
 ) -> str:
     """Keep rows for the ledger in a file of their own; they count once the journal lists its path.
 
-    Nobody is in two parts of one delivery: their names say so, so that a first one can be a base as it is.
+    Nobody is in two parts of one delivery: their names say so, so that a first one can be a base as it is. Each of them
+    is of one payload; others may be of any size.
     """
     path = _file(sync, f"{SINGLE}-{delivery}" if delivery else SINGLE, bucket)
-    with lake.writer(path, TOLD_SCHEMA, dictionary=REPEATED, small=True) as sink:
+    with lake.writer(path, TOLD_SCHEMA, dictionary=REPEATED, small=bool(delivery)) as sink:
         sink.write(rows.select(TOLD_SCHEMA.names).cast(TOLD_SCHEMA))
     return path
 

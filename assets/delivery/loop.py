@@ -28,7 +28,7 @@ from assets.delivery.workers import Workers
 from assets.rules import payload as payload_rules
 from resources.errors import ConnectorError, UnfinishedError
 from resources.journal import IN_FLIGHT, LEASE_SECONDS, UNSETTLED, Delivery, Journal, Lease, Payload
-from resources.lake import ROWS_PER_GROUP, Lake
+from resources.lake import Lake
 from resources.mailtrap.client import MailtrapClient
 from resources.mailtrap.polls import PollPlan
 
@@ -37,6 +37,8 @@ WAITING_AT_MOST = 16
 """So many requests more, while as many only wait for an answer: each holds its body in memory."""
 IN_FLIGHT_AT_MOST = 1_000
 """Jobs that take ten minutes still leave no request of a minute unused."""
+LENGTHS_AHEAD = 4 * payload_rules.ROWS_AT_MOST
+"""The lengths of so many rows are read at once: whole row groups of a file of pending contacts."""
 LAST_ANSWERS_SECONDS = 2.0
 WAIT_FOR_ACCOUNT_SECONDS = 3600.0
 
@@ -296,7 +298,7 @@ class Delivering:
         while position < delivery.rows:
             most = self._sender.rows_at_most
             if len(sizes) < min(most, delivery.rows - position):
-                ahead = max(most, ROWS_PER_GROUP)
+                ahead = max(most, LENGTHS_AHEAD)
                 rows = self.lake.read_slice(delivery.path, ["json_bytes"], first=position, rows=ahead)
                 sizes = rows["json_bytes"].to_numpy()
             count = payload_rules.rows_that_fit(

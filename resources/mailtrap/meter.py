@@ -283,7 +283,11 @@ class _Turn:
             mine = sa.and_(_places.c.id == place, _places.c.window == window.name)
             if sent:
                 until = {"free_at": self.now + window.limit.holds_seconds, "epoch": self.epoch}
-                self.connection.execute(sa.update(_places).where(mine).values(until))
+                kept = self.connection.execute(sa.update(_places).where(mine).values(until)).rowcount
+                if not kept:
+                    # It was taken away while we slept; Mailtrap counts the request all the same.
+                    anew = {"id": place, "window": window.name, **until}
+                    self.connection.execute(sa.insert(_places).values(anew))
             else:
                 self.connection.execute(sa.delete(_places).where(mine))
 
@@ -309,6 +313,7 @@ class _Turn:
     def _is_untidy(self, seen: _Seen) -> bool:
         """Whether anything is there that must not count, or more that has expired than that counts."""
         latest = {window.name: self._latest(window) for window in self.windows}
+        latest_closing = {window.name: self._latest_closing(window) for window in self.windows}
         over = sum(free_at <= self.now for _, free_at, _ in seen.places)
         return (
             2 * over > len(seen.places)
@@ -317,12 +322,16 @@ class _Turn:
                 row.epoch != self.epoch or not 0 < row.alive_until - self.now <= 2 * _TICKET_SECONDS
                 for row in seen.tickets
             )
-            or any(row.closed_until > self.now + _LONGEST_CLOSED_SECONDS for row in seen.closed)
+            or any(row.closed_until > latest_closing[row.name] for row in seen.closed)
         )
 
     def _latest(self, window: Window) -> float:
         """No place that is taken now falls free later."""
         return self.now + _LONGEST_FLIGHT_SECONDS + window.limit.holds_seconds
+
+    def _latest_closing(self, window: Window) -> float:
+        """No window that is closed now opens later."""
+        return self.now + max(_LONGEST_CLOSED_SECONDS, 2 * window.limit.holds_seconds)
 
     def _tidy(self) -> None:
         """Drop what has expired; what was written under another clock counts as written now."""
@@ -333,7 +342,7 @@ class _Turn:
             self.connection.execute(sa.update(_places).where(in_places, elsewhen).values(anew))
             self.connection.execute(sa.delete(_places).where(in_places, _places.c.free_at <= self.now))
             mine = sa.and_(
-                _windows.c.name == window.name, _windows.c.closed_until > self.now + _LONGEST_CLOSED_SECONDS
+                _windows.c.name == window.name, _windows.c.closed_until > self._latest_closing(window)
             )
             self.connection.execute(sa.update(_windows).where(mine).values(closed_until=anew["free_at"]))
             dead = sa.or_(

@@ -192,6 +192,20 @@ def test_a_retry_that_dagster_promised_and_refused_is_asked_for(
     assert "Nothing is left unfinished" in taking_up(world)
 
 
+@pytest.mark.parametrize(("job", "day", "is_done"), [(0, 1, True), (0, 2, False), (1, 1, False)])
+def test_a_refused_retry_that_somebody_made_by_hand_is_not_asked_for(
+    world: SyncingWorld, job: int, day: int, is_done: bool
+) -> None:
+    """The same job for the same day, and well; a run of another day, or one that sends all again, is another thing."""
+    died(world, BulkActionStatus.COMPLETED_FAILED)
+    world.instance.create_run_for_job(
+        world.definitions().resolve_job_def(("sync_daily", "full_resync_daily")[job]),
+        tags={"dagster/partition": DAYS[day]},
+        status=dg.DagsterRunStatus.SUCCESS,
+    )
+    assert isinstance(taking_up(world), str) == is_done
+
+
 def test_a_refused_retry_of_a_range_of_days_is_one_of_the_same_range(world: SyncingWorld) -> None:
     """As a backfill in one run is."""
     days = {

@@ -58,7 +58,7 @@ def test_payloads_are_cut_from_what_was_read_ahead(
     world: World, monkeypatch: pytest.MonkeyPatch, ahead: int, reads: int
 ) -> None:
     """How long rows are is read for many payloads at once; no row is lost or sent twice where one reading ends."""
-    monkeypatch.setattr(loop, "ROWS_PER_GROUP", ahead)
+    monkeypatch.setattr(loop, "LENGTHS_AHEAD", ahead)
     read = world.store.lake.read_slice
     looked: list[int] = []
 

@@ -376,6 +376,37 @@ def test_a_fence_that_says_no_sends_nothing_and_gives_its_place_back() -> None:
     assert places == ["import", "unsent"]
 
 
+def test_a_place_that_was_had_long_ago_is_had_anew() -> None:
+    """A process that was stopped between the grant and its request no longer has what it was granted."""
+    places: list[str] = []
+    now = [0.0]
+
+    class Place:
+        def answered(self) -> None:
+            places.append("answered")
+
+        def unsent(self) -> None:
+            places.append("unsent")
+
+    class Places(Unlimited):
+        def acquire(self, windows: Sequence[Window], *, lane: Lane, patience_seconds: float) -> Grant:
+            places.append(lane)
+            return Place()
+
+    def sleeping() -> None:
+        now[0] += 1000.0
+
+    with MailtrapClient(
+        ClientSettings(token=TOKEN, account_id=1),
+        Places(lambda _: None),
+        transport=httpx.MockTransport(lambda _: httpx.Response(500)),
+        sleep=lambda _: None,
+        monotonic=lambda: now[0],
+    ) as client:
+        assert isinstance(client.create_import(BODY, before_send=sleeping), wire.OutcomeUnknown)
+    assert places == ["import", "unsent", "import", "answered"]
+
+
 def fenced() -> None:
     """The journal says no."""
     raise RuntimeError("fenced")

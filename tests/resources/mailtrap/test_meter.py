@@ -106,6 +106,20 @@ def test_the_places_of_a_dead_process_expire(tmp_path: Path, hand: Hand) -> None
     survivor.dispose()
 
 
+def test_a_request_that_slept_for_longer_than_its_place_counts_from_its_answer(
+    meter: Meter, hand: Hand
+) -> None:
+    """Its process was stopped in the middle; Mailtrap has counted it all the same."""
+    slept = take(meter, patience=5.0)
+    hand.time += 100.0
+    for _ in range(2):
+        take(meter).answered()
+    slept.answered()
+    began = hand.time
+    take(meter)
+    assert hand.time - began > 9.9
+
+
 def test_another_process_and_another_start_see_the_same_places(tmp_path: Path, hand: Hand) -> None:
     """The budget is the journal's: opening it anew forgets nothing."""
     first = meter_of(tmp_path, hand)
@@ -168,6 +182,16 @@ def test_a_real_429_fills_the_window_for_everyone(tmp_path: Path, hand: Hand) ->
     assert 3.0 < hand.time - began < 4.0
     first.dispose()
     second.dispose()
+
+
+def test_a_long_window_opens_again(tmp_path: Path, hand: Hand) -> None:
+    """Closed for a quarter of an hour is what it should be, and no mistake of a clock."""
+    meter = meter_of(tmp_path, hand)
+    long = Window("long", Limit(1000, 900.0))
+    meter.close(long, retry_after=None)
+    take(meter, windows=(long,))
+    assert 1900.0 < hand.time < 1905.0
+    meter.dispose()
 
 
 def test_both_windows_must_have_a_place(tmp_path: Path, hand: Hand) -> None:
@@ -309,6 +333,9 @@ def test_through_postgresql_one_decides_at_a_time_and_an_answer_waits_for_nobody
         pytest.skip(postgres.MISSING)
     with tempfile.TemporaryDirectory() as folder, postgres.running(Path(folder), binaries) as server:
         meter = open_meter(server.url())
+        with meter._engine.connect() as connection:  # nobody waits for ever for a machine that is no more
+            for bound in ("lock_timeout", "idle_in_transaction_session_timeout"):
+                assert connection.scalar(sa.text(f"show {bound}")) == "1min"
         place = take(meter)
         decided: list[object] = []
         thread = threading.Thread(target=lambda: decided.append(take(meter)))
