@@ -72,6 +72,7 @@ def test_nothing_is_asked_for_when_all_is_settled(world: SyncingWorld) -> None:
     assert "Nothing is left unfinished" in taking_up(world)
 
 
+@pytest.mark.slow
 def test_an_import_that_nobody_awaits_is_taken_up_once_and_not_sent_again(world: SyncingWorld) -> None:
     """The sensor asks for the sync, for the same days, with a key that stays the same; its run only awaits."""
     leave_unfinished(world, "sync_daily", days=(DAYS[0], DAYS[2]))

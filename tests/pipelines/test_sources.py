@@ -85,6 +85,7 @@ def test_a_sync_reads_the_warehouse_that_it_names(
     assert read_by(capsys, "sync", "people") == 2
 
 
+@pytest.mark.slow
 def test_a_sync_of_an_asset_s_file_works_from_the_terminal(
     put: Put, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
