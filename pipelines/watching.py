@@ -55,8 +55,11 @@ def left_of_limit(known: Settings) -> int:
 def _watch(
     known: Settings, chosen: Sync, show: Callable[[Progress | None], None], ended: threading.Event
 ) -> None:
-    known.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    journal = open_journal(known.journal)
+    try:
+        known.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        journal = open_journal(known.journal)
+    except (ConnectorError, OSError):
+        return  # the run says what is wrong
     since = time.time()
     try:
         while not ended.wait(LOOK_SECONDS):

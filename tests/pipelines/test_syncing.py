@@ -1,6 +1,7 @@
 """The command `sync`: which partitions it takes, and that no name of one leads anywhere else."""
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,3 +103,16 @@ def test_a_link_in_the_place_of_the_tombstones_is_told_in_three_sentences(
     said = capsys.readouterr().err
     assert "The file tombstones in CONTACTS_HOME cannot be used" in said and "Traceback" not in said
     assert world.imports() == [] and not (world.folder / "elsewhere").exists()
+
+
+def test_a_journal_that_cannot_be_reached_is_told_once(
+    world: SyncingWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the run; what looks how far it has come adds nothing to that."""
+    fell: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", fell.append)
+    monkeypatch.setenv("CONTACTS_JOURNAL", "postgresql://somebody:secret-thing@127.0.0.1:1/journal")
+    assert main(["sync", "whole"]) == 4
+    said = capsys.readouterr().err
+    assert said.count("The journal's tables could not be made") == 1 and "secret-thing" not in said
+    assert fell == [] and world.imports() == []
