@@ -518,17 +518,15 @@ class MailtrapClient:
     ) -> Answer | NoAnswer:
         """One request within the budget; its place falls free one window after its answer."""
         patience = self._connection.longest_seconds(request.body)
-        grant, granted = (
-            self._budget.acquire(windows, lane=lane, patience_seconds=patience),
-            self._monotonic(),
-        )
+        grant = self._budget.acquire(windows, lane=lane, patience_seconds=patience)
+        granted_at = self._monotonic()
         try:
             if before is not None:
                 before()
         except BaseException:
             grant.unsent()
             raise
-        if self._monotonic() - granted > patience:
+        if self._monotonic() - granted_at > patience:
             # This process was stopped for so long that its place may be another's.
             grant.unsent()
             grant = self._budget.acquire(windows, lane=lane, patience_seconds=patience)

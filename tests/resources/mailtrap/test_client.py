@@ -350,61 +350,53 @@ def test_an_import_that_broke_off_while_it_was_sent_is_sent_again() -> None:
         assert len(at.server.seen[0].body) == len(big)
 
 
+class Places(Unlimited):
+    """Gives a place to everybody, and writes down which were had and what became of them."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: None)
+        self.seen: list[str] = []
+
+    def acquire(self, windows: Sequence[Window], *, lane: Lane, patience_seconds: float) -> Grant:
+        self.seen.append(lane)
+        return self  # a place, too
+
+    def answered(self) -> None:
+        self.seen.append("answered")
+
+    def unsent(self) -> None:
+        self.seen.append("unsent")
+
+
 def test_a_fence_that_says_no_sends_nothing_and_gives_its_place_back() -> None:
     """Between the grant and the first byte the journal is asked, and its no is final."""
-    places: list[str] = []
-
-    class Place:
-        def answered(self) -> None:
-            places.append("answered")
-
-        def unsent(self) -> None:
-            places.append("unsent")
-
-    class OnePlace(Unlimited):
-        def acquire(self, windows: Sequence[Window], *, lane: Lane, patience_seconds: float) -> Grant:
-            places.append(lane)
-            return Place()
-
+    places = Places()
     client = MailtrapClient(
         ClientSettings(token=TOKEN, account_id=1),
-        OnePlace(lambda _: None),
+        places,
         transport=httpx.MockTransport(unreachable),
     )
     with pytest.raises(RuntimeError, match="fenced"):
         client.create_import(BODY, before_send=fenced)
-    assert places == ["import", "unsent"]
+    assert places.seen == ["import", "unsent"]
 
 
 def test_a_place_that_was_had_long_ago_is_had_anew() -> None:
     """A process that was stopped between the grant and its request no longer has what it was granted."""
-    places: list[str] = []
-    now = [0.0]
-
-    class Place:
-        def answered(self) -> None:
-            places.append("answered")
-
-        def unsent(self) -> None:
-            places.append("unsent")
-
-    class Places(Unlimited):
-        def acquire(self, windows: Sequence[Window], *, lane: Lane, patience_seconds: float) -> Grant:
-            places.append(lane)
-            return Place()
+    places, now = Places(), [0.0]
 
     def sleeping() -> None:
         now[0] += 1000.0
 
     with MailtrapClient(
         ClientSettings(token=TOKEN, account_id=1),
-        Places(lambda _: None),
+        places,
         transport=httpx.MockTransport(lambda _: httpx.Response(500)),
         sleep=lambda _: None,
         monotonic=lambda: now[0],
     ) as client:
         assert isinstance(client.create_import(BODY, before_send=sleeping), wire.OutcomeUnknown)
-    assert places == ["import", "unsent", "import", "answered"]
+    assert places.seen == ["import", "unsent", "import", "answered"]
 
 
 def fenced() -> None:
