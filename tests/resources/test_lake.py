@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
@@ -43,6 +44,23 @@ def test_what_was_written_is_read_in_batches_and_slices(lake: Lake) -> None:
     ].to_pylist() == list(range(35))
     assert lake.read_slice("s/t/x.parquet", first=8, rows=15)["n"].to_pylist() == list(range(8, 23))
     assert lake.read_slice("s/t/x.parquet", ["n"], first=35, rows=1).num_rows == 0
+
+
+def test_a_store_that_shows_what_is_only_begun_is_given_small_files_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Azure does: what is opened under its name is there at once, and empty. At S3 it is there when it is closed."""
+    lake = Lake(tmp_path / "lake")
+    lake._fs, lake._base, lake.is_local = pafs._MockFileSystem(), "bucket", False
+    lake._fs.create_dir("bucket/t", recursive=True)
+    opened: list[str] = []
+    create = lake._create
+    monkeypatch.setattr(lake, "_create", lambda path: opened.append(path) or create(path))
+    with lake.writer("t/x.parquet", SCHEMA, small=True) as sink:
+        sink.write(rows(0, 5))
+        assert not lake.exists("t/x.parquet")
+    assert lake.list() == ["t/x.parquet"] and lake.rows("t/x.parquet") == 5
+    assert len(opened) == 1 and ".partial-" in opened[0]
 
 
 def test_slices_are_the_rows_that_were_asked_for(lake: Lake) -> None:

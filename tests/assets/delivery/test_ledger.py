@@ -4,6 +4,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -66,6 +67,22 @@ def held(world: World) -> dict[int, int]:
     people = {uuid.UUID(text).int >> 64: value for text, value in rows}
     assert len(people) == len(rows), "somebody is held twice"
     return people
+
+
+@pytest.mark.parametrize(("delivery", "is_small"), [("d1", True), ("", False)])
+def test_only_a_payloads_part_is_known_to_be_small(
+    world: World, monkeypatch: pytest.MonkeyPatch, delivery: str, is_small: bool
+) -> None:
+    """Others may be of a whole table: put together in memory, ten million rows would take 300 MB."""
+    writer, said = world.store.lake.writer, list[bool]()
+
+    def listening(*given: Any, small: bool = False, **named: Any) -> Any:
+        said.append(small)
+        return writer(*given, small=small, **named)
+
+    monkeypatch.setattr(world.store.lake, "writer", listening)
+    add(world, [(delivery, {1: 1})])
+    assert said == [is_small]
 
 
 def test_a_first_load_of_a_few_payloads_is_left_as_it_is(world: World) -> None:
